@@ -1,0 +1,1 @@
+"""The batchd side: users, queues, schedules and jobs, their database, the REST facade, planner and mirror."""

@@ -1,0 +1,1 @@
+"""Machines: their configuration, how they start and stop, and how commands reach them."""
