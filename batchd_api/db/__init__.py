@@ -1,0 +1,1 @@
+"""Our own database: its tables and how a transaction is opened."""

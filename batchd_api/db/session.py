@@ -1,0 +1,102 @@
+"""Transactions. Blocking: callers in the event loop go through threads.
+
+Reads and writes are told apart where they begin: on SQLite a write takes `BEGIN IMMEDIATE`, because a read
+that becomes a write fails at once when another writer was faster. No transaction stays open across a call to
+anything but the database.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy.pool import StaticPool
+
+from batchd_api.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable
+
+SQLITE_BUSY_TIMEOUT_MS = 30_000
+
+
+class Database:
+    """An engine with the two ways to use it. Safe to share between threads."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        in_memory = self.is_sqlite and (url in ("sqlite://", "sqlite:///:memory:"))
+        self.engine = _sqlite_engine(url, in_memory) if self.is_sqlite else _server_engine(url, pool_size)
+        # One writer at a time is SQLite's rule; a lock here waits without its sleeping retries. An in-memory
+        # database has one connection, so there reading takes the lock too.
+        self._write_lock: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else nullcontext()
+        self._read_lock: AbstractContextManager[Any] = self._write_lock if in_memory else nullcontext()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A snapshot to look at."""
+        with self._read_lock, _translated(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction: committed at the end, rolled back on any exception."""
+        with self._write_lock, _translated(), self.engine.connect() as connection:
+            connection.execution_options(batchd_write=True)
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _server_engine(url: str, pool_size: int) -> Engine:
+    return create_engine(url, pool_size=pool_size, pool_pre_ping=True, pool_recycle=1800)
+
+
+def _sqlite_engine(url: str, in_memory: bool) -> Engine:
+    arguments: dict[str, Any] = {
+        "connect_args": {"check_same_thread": False, "timeout": SQLITE_BUSY_TIMEOUT_MS / 1000}
+    }
+    if in_memory:
+        arguments["poolclass"] = StaticPool
+    engine = create_engine(url, **arguments)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # BEGIN is ours to say
+    for pragma in (
+        f"busy_timeout={SQLITE_BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("batchd_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what the driver says about the database itself into our errors; the rest passes."""
+    try:
+        yield
+    except exc.OperationalError as error:
+        text = str(error.orig).lower()
+        if "locked" in text or "busy" in text:
+            raise DatabaseBusy from error
+        if "full" in text or "no space" in text:
+            raise DatabaseFull from error
+        if "no such" in text or "syntax" in text:
+            raise
+        raise DatabaseUnavailable(str(error.orig).splitlines()[0]) from error
+    except exc.InterfaceError as error:
+        raise DatabaseUnavailable(str(error.orig).splitlines()[0]) from error

@@ -1,0 +1,230 @@
+"""The tables: the record of what people asked for and what came of it.
+
+Rows that outlive their job (`attempts` whose tree is still being ended, `flow_runs` still to be removed from
+Prefect) carry a plain `job_id`, no foreign key: deleting a job answers at once and the rest ends behind it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+NAME = String(64)
+BIG_ID = BigInteger().with_variant(Integer, "sqlite")
+BIG = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment, kept in UTC: `timestamptz` on PostgreSQL, ISO text on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone reached the database: {value!r}")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+installation = Table(
+    "installation",
+    metadata,
+    # One row. The id goes into idempotency keys, so that a fresh database beside an old Prefect home does
+    # not get that home's dead runs back for its own new job numbers.
+    Column("id", String(32), primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("password_hash", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+permissions = Table(
+    "permissions",
+    metadata,
+    Column("id", BIG_ID, primary_key=True),
+    Column("user_name", NAME, ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("permission", String(32), nullable=False),
+    Column("queue_name", NAME),  # null = any
+    Column("type_name", Text),
+    Column("host_name", Text),  # `__default__` = the queue's own host
+    sqlite_autoincrement=True,
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("weekdays", JSON(none_as_null=True)),  # list of English day names; null = every day
+    Column(
+        "time", JSON(none_as_null=True)
+    ),  # list of {"begin": "HH:MM:SS", "end": "HH:MM:SS"}; null = all day
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("schedule_name", NAME, ForeignKey("schedules.name"), nullable=False),
+    Column("host_name", Text),
+    Column("autostart_job_count", Integer),
+    Column("max_jobs", Integer),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", BIG_ID, primary_key=True),
+    Column("queue_name", NAME, ForeignKey("queues.name"), nullable=False),
+    Column(
+        "seq", BIG, nullable=False
+    ),  # order within the queue; unique there only among what the planner looks at
+    Column("type_name", Text, nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("start_time", UtcDateTime),
+    Column("end_time", UtcDateTime),  # when it became Done or Failed; retention counts from here
+    Column("status", String(16), nullable=False),
+    Column("try_count", Integer, nullable=False, server_default="0"),
+    Column("host_name", Text),
+    Column("notes", Text),
+    Column("params", JSON, nullable=False),  # string → string, as given
+    Column(
+        "attempt", Integer, nullable=False, server_default="0"
+    ),  # number of the latest attempt, 0 = none yet
+    Column(
+        "run_count", Integer, nullable=False, server_default="0"
+    ),  # flow runs this job has had: N of the key
+    Column("reason_code", String(32)),  # why it waits or why it failed
+    Column("reason_text", Text),
+    Column("reason_until", UtcDateTime),
+    # The mirror's books: `version` grows with every change, `mirrored` is the one Prefect shows.
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("mirrored", Integer, nullable=False, server_default="0"),
+    Index(None, "queue_name", "status", "seq"),
+    Index(None, "status", "id"),
+    sqlite_autoincrement=True,
+)
+Index("ix_jobs_unmirrored", jobs.c.id, sqlite_where=jobs.c.version != jobs.c.mirrored,
+      postgresql_where=jobs.c.version != jobs.c.mirrored)  # fmt: skip
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", BIG_ID, primary_key=True),
+    Column("job_id", BIG, nullable=False),
+    Column("number", Integer, nullable=False),  # 1, 2, … within the job
+    Column("token", String(64), nullable=False),  # whoever reports for the attempt shows it
+    Column("queue_name", NAME, nullable=False),  # holds this queue's slot until the tree is gone
+    Column("host_name", Text),  # null = the dispatcher's own machine
+    Column("dispatcher", Text, nullable=False),
+    Column("state", String(16), nullable=False),  # taken, running, ended
+    Column("taken_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("exit_code", Integer),  # null with state ended: no exit code is known
+    Column("reason", Text),  # in words, where the exit code does not say it
+    Column("stdout_bytes", BIG, nullable=False, server_default="0"),  # recorded so far; reading goes on here
+    Column("stderr_bytes", BIG, nullable=False, server_default="0"),
+    Column("output_cut", Boolean, nullable=False, server_default="0"),
+    Column("cancel_requested_at", UtcDateTime),
+    Column("cancelled_by", Text),
+    Column("flow_run_id", String(36)),
+    UniqueConstraint("job_id", "number"),
+    sqlite_autoincrement=True,
+)
+Index("ix_attempts_alive", attempts.c.dispatcher, sqlite_where=attempts.c.state != "ended",
+      postgresql_where=attempts.c.state != "ended")  # fmt: skip
+
+output = Table(
+    "output",
+    metadata,
+    Column("id", BIG_ID, primary_key=True),
+    Column("job_id", BIG, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("stream", String(6), nullable=False),  # stdout, stderr
+    Column("offset", BIG, nullable=False),  # of the first byte within the attempt's stream
+    Column("time", UtcDateTime, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # at most 64 KiB, exactly as written
+    Index(None, "job_id", "attempt", "id"),
+    sqlite_autoincrement=True,
+)
+
+flow_runs = Table(
+    "flow_runs",
+    metadata,
+    Column("id", String(36), primary_key=True),  # Prefect's id
+    Column("job_id", BIG, nullable=False, index=True),
+    Column("number", Integer, nullable=False),  # N: which of the job's flow runs
+    Column("attempt", Integer, nullable=False),  # the attempt it shows, 0 = waiting for the first
+    Column("name", Text, nullable=False),
+    Column(
+        "shown", String(48), nullable=False
+    ),  # what the mirror wrote last: WaitingForWindow, PENDING, COMPLETED, …
+    Column("shown_text", Text),
+    Column(
+        "gone", Boolean, nullable=False, server_default="0"
+    ),  # its job is deleted: to be removed in Prefect
+    UniqueConstraint("job_id", "number"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+)
+
+dispatchers = Table(
+    "dispatchers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("workers", Integer, nullable=False),
+    Column("queues", JSON(none_as_null=True)),  # names it serves; null = all
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+Row = dict[str, Any]
