@@ -1,0 +1,266 @@
+"""Job types: what a queue can run, as `jobtypes/NAME.yaml` defines it."""
+
+import difflib
+import enum
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from batchd_flows.errors import FlowsError
+from batchd_flows.parameters import (
+    MAX_NAME_LENGTH,
+    Parameter,
+    ParameterError,
+    ParameterType,
+    integer_problem,
+    name_problem,
+    text_of,
+    total_problem,
+)
+
+__all__ = [
+    "COMMAND",
+    "JobType",
+    "JobTypeNotFound",
+    "JobTypes",
+    "OnFail",
+    "Parameter",
+    "ParameterError",
+    "ParameterType",
+    "RetryWhen",
+    "Substitution",
+    "TemplateSyntax",
+    "resolve_params",
+]
+
+_NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+# The whole first word: a reference and then a blank, an operator or the end.
+_SHELL_PROGRAM = re.compile(r"\s*(?:\$([^\W_]+)|\$\{([\w.-]+)\})(?=[\s;&|]|$)")
+_PYTHON_PROGRAM = re.compile(r"\s*\{([\w.-]+)\}(?=[\s;&|]|$)")
+
+
+class TemplateSyntax(enum.StrEnum):
+    SHELL = "Shell"
+    PYTHON = "Python"
+
+
+class Substitution(enum.StrEnum):
+    """How values reach a command: as shell variables, or pasted into its text."""
+
+    VARIABLES = "variables"
+    TEXT = "text"
+
+
+class RetryWhen(enum.StrEnum):
+    NOW = "now"
+    LATER = "later"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnFail:
+    """What becomes of a job whose command failed; `when` None means: it stays failed."""
+
+    when: RetryWhen | None = None
+    count: int = 0
+
+    def rest_record(self) -> str | dict[str, Any]:
+        if self.when is None:
+            return "continue"
+        return {"retry": {"when": self.when.value, "count": self.count}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobType:
+    """One job type. `template` holds its lines and is never empty; `syntax` None: the installation's."""
+
+    name: str
+    template: tuple[str, ...]
+    title: str = ""
+    syntax: TemplateSyntax | None = None
+    params: tuple[Parameter, ...] = ()
+    on_fail: OnFail = OnFail()
+    host_name: str | None = None
+    max_jobs: int | None = None
+    substitution: Substitution | None = None
+    working_directory: str | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: _NO_VARIABLES)
+    timeout_seconds: float | None = None
+    silence_seconds: float | None = None
+    kill_after_seconds: float | None = None
+    run_as: str | None = None
+    source: Path | None = None
+
+    @property
+    def implied_substitution(self) -> Substitution:
+        """What counts where the file says nothing: text if the program itself is a parameter.
+
+        Whoever may choose the program has the shell anyway, so old `$command $args` types keep their pipes.
+        Only a one-line template whose whole, unquoted first word is a declared parameter counts: in a script
+        a line may begin with a reference and still be an argument or part of a here-document.
+        """
+        if self.substitution is not None:
+            return self.substitution
+        return Substitution.TEXT if self._program_is_a_parameter() else Substitution.VARIABLES
+
+    def _program_is_a_parameter(self) -> bool:
+        if len(self.template) != 1:
+            return False
+        patterns = {TemplateSyntax.SHELL: [_SHELL_PROGRAM], TemplateSyntax.PYTHON: [_PYTHON_PROGRAM]}
+        either = [_SHELL_PROGRAM, _PYTHON_PROGRAM]
+        matches = [p.match(self.template[0]) for p in (patterns[self.syntax] if self.syntax else either)]
+        chosen = {name for match in matches if match for name in match.groups() if name}
+        return any(p.name in chosen and p.type is not ParameterType.INTEGER for p in self.params)
+
+    def parameter(self, name: str) -> Parameter | None:
+        return next((p for p in self.params if p.name == name), None)
+
+    def rest_record(self) -> dict[str, Any]:
+        """The record of rest.md; a secret's default is never shown."""
+        return {
+            "name": self.name,
+            "title": self.title or self.name,
+            "syntax": None if self.syntax is None else self.syntax.value,
+            "template": list(self.template),
+            "on_fail": self.on_fail.rest_record(),
+            "host_name": self.host_name,
+            "max_jobs": self.max_jobs,
+            "params": [
+                {
+                    "name": p.name,
+                    "type": p.type.value,
+                    "title": p.label,
+                    "default": "" if p.secret else p.default,
+                }
+                for p in self.params
+            ],
+        }
+
+    def parameter_schema(self, variables: Mapping[str, str] = _NO_VARIABLES) -> dict[str, Any]:
+        """The OpenAPI schema from which Prefect's deployment page makes its form.
+
+        Secrets have no field there: what is typed into that form stands in Prefect's database.
+        An Integer without default is required, unless `variables` (the installation's) hold one.
+        """
+        shown = [p for p in self.params if not p.secret]
+        return {
+            "title": "Parameters",
+            "type": "object",
+            "properties": {p.name: _schema_of(p, position) for position, p in enumerate(shown)},
+            "required": [
+                p.name
+                for p in shown
+                if p.type is ParameterType.INTEGER and not p.default and not variables.get(p.name)
+            ],
+            "definitions": {},
+        }
+
+
+def _schema_of(parameter: Parameter, position: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"title": parameter.label, "position": position, "type": "string"}
+    if parameter.type is ParameterType.INTEGER:
+        schema["type"] = "integer"
+        if parameter.default:
+            schema["default"] = int(parameter.default)
+        return schema
+    if parameter.type is ParameterType.INPUT_FILE:
+        schema["description"] = "Path of a file that the command reads"
+    elif parameter.type is ParameterType.OUTPUT_FILE:
+        schema["description"] = "Path of a file that the command writes"
+    return schema | ({"default": parameter.default} if parameter.default else {})
+
+
+class JobTypeNotFound(FlowsError):
+    """No file defines a job type of this name."""
+
+    def __init__(self, name: str, nearest: str | None = None) -> None:
+        self.name = name
+        self.nearest = nearest
+        hint = f"; the nearest is {nearest!r}" if nearest else ""
+        super().__init__(f"there is no job type {name[:MAX_NAME_LENGTH]!r}{hint}")
+
+
+class JobTypes:
+    """The loaded job types, in the order of their names; `aliases` are names of files that differ."""
+
+    def __init__(self, job_types: Iterable[JobType] = (), aliases: Mapping[str, str] = _NO_VARIABLES) -> None:
+        self._by_name = {t.name: t for t in sorted(job_types, key=lambda t: t.name)}
+        self._aliases = {a: n for a, n in aliases.items() if a not in self._by_name and n in self._by_name}
+
+    def get(self, name: str) -> JobType:
+        """The job type called `name`, else the one whose file is; JobTypeNotFound."""
+        found = self._by_name.get(self._aliases.get(name, name))
+        if found is None:
+            nearest = difflib.get_close_matches(name[:MAX_NAME_LENGTH], self._by_name, n=1)
+            raise JobTypeNotFound(name, nearest[0] if nearest else None)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name or name in self._aliases
+
+    def __iter__(self) -> Iterator[JobType]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
+COMMAND = JobType(
+    name="command",
+    title="Command",
+    template=("$command $args",),
+    syntax=TemplateSyntax.SHELL,
+    params=(
+        Parameter(name="command", title="Command"),
+        Parameter(name="args", title="Arguments"),
+    ),
+)
+"""The built-in type, so that a first `batch enqueue echo hello` works; a file of that name replaces it."""
+
+
+def resolve_params(
+    job_type: JobType, given: Mapping[str, object], variables: Mapping[str, str] = _NO_VARIABLES
+) -> dict[str, str]:
+    """The parameters of a new job: what was given (null = absent), then declared defaults; ParameterError.
+
+    Undeclared ones are kept. A declared one that has neither is left out, so that `variables` (the host's
+    and the installation's, looked up when the command is made) can still fill it. Paths are not judged here.
+    """
+    result: dict[str, str] = {}
+    for name, value in given.items():
+        if value is not None:
+            result[name] = _checked_text(job_type, name, value)
+    for parameter in job_type.params:
+        _complete(job_type, parameter, result, variables)
+    if sentence := total_problem(result):
+        raise ParameterError(job_type.name, next(reversed(result)), sentence)
+    return result
+
+
+def _checked_text(job_type: JobType, name: str, value: object) -> str:
+    sentence = name_problem(name)
+    if sentence:
+        raise ParameterError(job_type.name, name, sentence)
+    text, sentence = text_of(value, job_type.parameter(name))
+    if sentence:
+        raise ParameterError(job_type.name, name, sentence)
+    return text
+
+
+def _complete(
+    job_type: JobType, parameter: Parameter, result: dict[str, str], variables: Mapping[str, str]
+) -> None:
+    """Put the default where nothing was given, and check an Integer; an empty one counts as missing."""
+    name, is_integer = parameter.name, parameter.type is ParameterType.INTEGER
+    if is_integer and result.get(name) == "":
+        del result[name]
+    if name not in result and parameter.default:
+        result[name] = parameter.default
+    if not is_integer:
+        return
+    text = result.get(name) or variables.get(name, "")
+    sentence = integer_problem(text) if text else "a whole number is missing, and there is no default"
+    if sentence:
+        raise ParameterError(job_type.name, name, sentence)
