@@ -118,9 +118,7 @@ jobs = Table(
     metadata,
     Column("id", BIG_ID, primary_key=True),
     Column("queue_name", NAME, ForeignKey("queues.name"), nullable=False),
-    Column(
-        "seq", BIG, nullable=False
-    ),  # order within the queue; unique there only among what the planner looks at
+    Column("seq", BIG, nullable=False),  # order within the queue
     Column("type_name", Text, nullable=False),
     Column("user_name", Text, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
@@ -131,6 +129,96 @@ jobs = Table(
     Column("host_name", Text),
     Column("notes", Text),
     Column("params", JSON, nullable=False),  # string → string, as given
+    Column("attempt", Integer, nullable=False, server_default="0"),  # number of the latest, 0 = none yet
+    Column("reason_code", String(32)),  # why it waits or why it failed
+    Column("reason_text", Text),
+    Column("reason_until", UtcDateTime),
+    # The mirror's books: `version` grows with every change, `mirrored` is the one Prefect shows.
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("mirrored", Integer, nullable=False, server_default="0"),
+    Index(None, "queue_name", "status", "seq"),
+    Index(None, "status", "id"),
+    sqlite_autoincrement=True,
+)
+Index("ix_jobs_unmirrored", jobs.c.id, sqlite_where=jobs.c.version != jobs.c.mirrored,
+      postgresql_where=jobs.c.version != jobs.c.mirrored)  # fmt: skip
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", BIG_ID, primary_key=True),
+    Column("job_id", BIG, nullable=False),
+    Column("number", Integer, nullable=False),  # 1, 2, … within the job
+    Column("token", String(64), nullable=False),  # whoever reports for the attempt shows it
+    Column("queue_name", NAME, nullable=False),  # holds this queue's slot until the tree is gone
+    Column("host_name", Text),  # null = the dispatcher's own machine
+    Column("dispatcher", Text, nullable=False),
+    Column("state", String(16), nullable=False),  # taken, running, ended
+    Column("taken_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("exit_code", Integer),  # null with state ended: no exit code is known
+    Column("reason", Text),  # in words, where the exit code does not say it
+    Column("stdout_bytes", BIG, nullable=False, server_default="0"),  # recorded so far; reading goes on here
+    Column("stderr_bytes", BIG, nullable=False, server_default="0"),
+    Column("output_cut", Boolean, nullable=False, server_default="0"),
+    Column("cancel_requested_at", UtcDateTime),
+    Column("cancelled_by", Text),
+    # How far the run's Prefect log has come: the last `output.id` in it, and how many bytes in all.
+    Column("logged_output_id", BIG, nullable=False, server_default="0"),
+    Column("logged_bytes", BIG, nullable=False, server_default="0"),
+    UniqueConstraint("job_id", "number"),
+    sqlite_autoincrement=True,
+)
+Index("ix_attempts_alive", attempts.c.dispatcher, sqlite_where=attempts.c.state != "ended",
+      postgresql_where=attempts.c.state != "ended")  # fmt: skip
+
+output = Table(
+    "output",
+    metadata,
+    Column("id", BIG_ID, primary_key=True),
+    Column("job_id", BIG, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("stream", String(6), nullable=False),  # stdout, stderr
+    Column("offset", BIG, nullable=False),  # of the first byte within the attempt's stream
+    Column("time", UtcDateTime, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # at most 64 KiB, exactly as written
+    Index(None, "job_id", "attempt", "id"),
+    sqlite_autoincrement=True,
+)
+
+flow_runs = Table(
+    "flow_runs",
+    metadata,
+    Column("id", String(36), primary_key=True),  # Prefect's id
+    Column("job_id", BIG, nullable=False),
+    Column("attempt", Integer, nullable=False),  # the attempt it shows; one ahead of the job's while it waits
     Column(
-        "attempt", Integer, nullable=False, server_default="0"
-    ),  # number of the latest attempt, 0 = none yet
+        "number", Integer, nullable=False
+    ),  # N: which of this attempt's runs; moving or deleting makes N + 1
+    Column("queue_name", NAME, nullable=False),  # whose pool it is in; it cannot change its pool
+    # What the mirror wrote last: a waiting state's name (WaitingForWindow) or a state type (PENDING).
+    Column("shown", String(48), nullable=False),
+    Column("gone", Boolean, nullable=False, server_default="0"),  # to be removed in Prefect
+    UniqueConstraint("job_id", "attempt", "number"),
+)
+Index("ix_flow_runs_gone", flow_runs.c.id, sqlite_where=flow_runs.c.gone, postgresql_where=flow_runs.c.gone)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+)
+
+dispatchers = Table(
+    "dispatchers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("workers", Integer, nullable=False),
+    Column("queues", JSON(none_as_null=True)),  # names it serves; null = all
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+Row = dict[str, Any]
