@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 NAME = String(64)
@@ -202,7 +203,7 @@ flow_runs = Table(
     Column("gone", Boolean, nullable=False, server_default="0"),  # to be removed in Prefect
     UniqueConstraint("job_id", "attempt", "number"),
 )
-Index("ix_flow_runs_gone", flow_runs.c.id, sqlite_where=flow_runs.c.gone, postgresql_where=flow_runs.c.gone)
+Index("ix_flow_runs_gone", flow_runs.c.id, sqlite_where=text("gone"), postgresql_where=text("gone"))
 
 leases = Table(
     "leases",

@@ -66,7 +66,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("job_id", "attempt", "number", name=op.f("uq_flow_runs_job_id_attempt_number")),
     )
     op.create_index(
-        "ix_flow_runs_gone", "flow_runs", ["id"], unique=False, sqlite_where="gone", postgresql_where="gone"
+        "ix_flow_runs_gone",
+        "flow_runs",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("gone"),
+        postgresql_where=sa.text("gone"),
     )
 
     op.create_table(
