@@ -1,9 +1,8 @@
 """Job types: what a queue can run, as `jobtypes/NAME.yaml` defines it."""
 
-import difflib
 import enum
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +10,6 @@ from typing import Any
 
 from batchd_flows.errors import FlowsError
 from batchd_flows.parameters import (
-    MAX_NAME_LENGTH,
     Parameter,
     ParameterError,
     ParameterType,
@@ -20,6 +18,8 @@ from batchd_flows.parameters import (
     text_of,
     total_problem,
 )
+from batchd_infra.catalogue import Catalogue, not_found_sentence
+from batchd_infra.config_files import Fields, Problem, given_or, load_records, record_name
 
 __all__ = [
     "COMMAND",
@@ -33,6 +33,7 @@ __all__ = [
     "RetryWhen",
     "Substitution",
     "TemplateSyntax",
+    "load_job_types",
     "resolve_params",
 ]
 
@@ -178,33 +179,14 @@ class JobTypeNotFound(FlowsError):
     def __init__(self, name: str, nearest: str | None = None) -> None:
         self.name = name
         self.nearest = nearest
-        hint = f"; the nearest is {nearest!r}" if nearest else ""
-        super().__init__(f"there is no job type {name[:MAX_NAME_LENGTH]!r}{hint}")
+        super().__init__(not_found_sentence("job type", name, nearest))
 
 
-class JobTypes:
-    """The loaded job types, in the order of their names; `aliases` are names of files that differ."""
+class JobTypes(Catalogue[JobType]):
+    """The loaded job types; `get` raises JobTypeNotFound."""
 
     def __init__(self, job_types: Iterable[JobType] = (), aliases: Mapping[str, str] = _NO_VARIABLES) -> None:
-        self._by_name = {t.name: t for t in sorted(job_types, key=lambda t: t.name)}
-        self._aliases = {a: n for a, n in aliases.items() if a not in self._by_name and n in self._by_name}
-
-    def get(self, name: str) -> JobType:
-        """The job type called `name`, else the one whose file is; JobTypeNotFound."""
-        found = self._by_name.get(self._aliases.get(name, name))
-        if found is None:
-            nearest = difflib.get_close_matches(name[:MAX_NAME_LENGTH], self._by_name, n=1)
-            raise JobTypeNotFound(name, nearest[0] if nearest else None)
-        return found
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._by_name or name in self._aliases
-
-    def __iter__(self) -> Iterator[JobType]:
-        return iter(self._by_name.values())
-
-    def __len__(self) -> int:
-        return len(self._by_name)
+        super().__init__(job_types, aliases, JobTypeNotFound)
 
 
 COMMAND = JobType(
@@ -264,3 +246,89 @@ def _complete(
     sentence = integer_problem(text) if text else "a whole number is missing, and there is no default"
     if sentence:
         raise ParameterError(job_type.name, name, sentence)
+
+
+def load_job_types(folders: Iterable[Path]) -> tuple[JobTypes, tuple[Problem, ...]]:
+    """The types of `FOLDER/jobtypes/*.yaml` and the built-in one; a bad file is a problem, the others load.
+
+    Whether a template can be compiled is not looked at here: `command_lines` needs these records first.
+    """
+    loaded = load_records(folders, "jobtypes", _read_job_type)
+    built_in = () if any(t.name == COMMAND.name for t in loaded.records) else (COMMAND,)
+    return JobTypes((*loaded.records, *built_in), loaded.aliases), loaded.problems
+
+
+def _read_job_type(fields: Fields) -> JobType:
+    return JobType(
+        name=record_name(fields),
+        title=fields.text("title") or "",
+        template=_read_template(fields),
+        syntax=fields.choice("syntax", TemplateSyntax),
+        params=_read_params(fields),
+        on_fail=_read_on_fail(fields),
+        host_name=fields.text("host_name") or None,
+        max_jobs=fields.integer("max_jobs", minimum=1),
+        substitution=fields.choice("substitution", Substitution),
+        working_directory=fields.text("working_directory"),
+        environment=MappingProxyType(fields.text_map("environment")),
+        timeout_seconds=fields.seconds("timeout"),
+        silence_seconds=fields.seconds("silence"),
+        kill_after_seconds=fields.seconds("kill_after"),
+        run_as=fields.text("run_as"),
+        source=fields.path,
+    )
+
+
+def _read_template(fields: Fields) -> tuple[str, ...]:
+    lines = "\n".join(fields.texts("template") or ()).rstrip("\n").split("\n")
+    if not any(line.strip() for line in lines):
+        raise fields.error("template", "is empty" if "template" in fields else "is missing")
+    return tuple(lines)
+
+
+def _read_params(fields: Fields) -> tuple[Parameter, ...]:
+    params: dict[str, Parameter] = {}
+    for item in fields.sections("params"):
+        parameter = _read_parameter(item)
+        if parameter.name in params:
+            raise item.error("name", f"the parameter {parameter.name!r} is declared twice")
+        params[parameter.name] = parameter
+        item.finish()
+    return tuple(params.values())
+
+
+def _read_parameter(item: Fields) -> Parameter:
+    name = item.required_text("name")
+    if sentence := name_problem(name):
+        raise item.error("name", f"{name[:40]!r} cannot be used: {sentence}")
+    parameter = Parameter(
+        name=name,
+        type=given_or(item.choice("type", ParameterType), ParameterType.STRING),
+        title=item.text("title") or "",
+        default=item.text("default") or "",
+        secret=item.boolean("secret") or False,
+    )
+    is_integer = parameter.type is ParameterType.INTEGER
+    if is_integer and parameter.default and (sentence := integer_problem(parameter.default)):
+        raise item.error("default", sentence)
+    return parameter
+
+
+def _read_on_fail(fields: Fields) -> OnFail:
+    """`continue`, `retry`, or `{retry: {when: now|later, count: n}}` with the defaults now and 1."""
+    if fields.is_mapping("on_fail"):
+        section = fields.section("on_fail")
+        retry = section.section("retry")
+        if "retry" not in section.keys():  # noqa: SIM118 - `in section` would take `retry:` for absent
+            raise section.error("retry", "is missing; on_fail is 'continue', 'retry' or a retry mapping")
+        when = given_or(retry.choice("when", RetryWhen), RetryWhen.NOW)
+        on_fail = OnFail(when=when, count=given_or(retry.integer("count", maximum=1_000_000), 1))
+        retry.finish()
+        section.finish()
+        return on_fail
+    word = (fields.text("on_fail") or "continue").lower()
+    if word not in ("continue", "retry"):
+        raise fields.error(
+            "on_fail", "must be 'continue', 'retry' or {retry: {when: now or later, count: n}}"
+        )
+    return OnFail(when=RetryWhen.NOW, count=1) if word == "retry" else OnFail()
