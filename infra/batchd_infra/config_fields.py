@@ -72,6 +72,7 @@ class Fields:
         self.prefix = prefix
         self._mapping = mapping
         self._asked: dict[str, None] = {}
+        self._sections: dict[str, Fields] = {}
 
     def __contains__(self, key: str) -> bool:
         return self._node(key) is not None
@@ -81,8 +82,12 @@ class Fields:
         return tuple(self._mapping.entries)
 
     def asked(self) -> tuple[str, ...]:
-        """The keys that a loader has looked for so far, with the prefix."""
-        return tuple(self._full(key) for key in self._asked)
+        """The keys that a loader has looked for so far, with their places; sections as their keys."""
+        result: list[str] = []
+        for key in self._asked:
+            inner = self._sections[key].asked() if key in self._sections else ()
+            result += inner or [self._full(key)]
+        return tuple(result)
 
     def line_of(self, key: str) -> int:
         return self._mapping.lines.get(key, self.line)
@@ -188,8 +193,10 @@ class Fields:
 
     def section(self, key: str) -> "Fields":
         """The mapping under `key`; an empty one if it is absent."""
-        section = self._mapping_at(key) or Mapping({}, {}, self.line_of(key), 1)
-        return Fields(self.path, section, self.warnings, self._full(key))
+        if key not in self._sections:
+            section = self._mapping_at(key) or Mapping({}, {}, self.line_of(key), 1)
+            self._sections[key] = Fields(self.path, section, self.warnings, self._full(key))
+        return self._sections[key]
 
     def sections(self, key: str) -> tuple["Fields", ...]:
         """A list of mappings."""
@@ -202,6 +209,9 @@ class Fields:
 
     def is_mapping(self, key: str) -> bool:
         return isinstance(self._node(key), Mapping)
+
+    def is_list(self, key: str) -> bool:
+        return isinstance(self._node(key), Sequence)
 
     def plain(self, key: str) -> Any:
         """The value as dicts, lists and texts, for what another component will read."""

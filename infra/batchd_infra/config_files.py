@@ -28,6 +28,7 @@ __all__ = [
     "explicit_config",
     "given_or",
     "load_records",
+    "no_config",
     "read_config",
     "record_files",
     "record_name",
@@ -63,6 +64,11 @@ def config_folders(config_path: Path | None, environ: Mapping[str, str]) -> tupl
 def read_config(path: Path) -> Fields:
     """The top level of one file; unknown keys are found by its `finish()`. ConfigError."""
     return Fields(path, parse(path, _read_bytes(path)), [])
+
+
+def no_config(path: Path) -> Fields:
+    """What a file without any key would give."""
+    return Fields(path, parse(path, b""), [])
 
 
 def _read_bytes(path: Path) -> bytes:
