@@ -3,8 +3,11 @@
 FlowsError
 ├── job_types.JobTypeNotFound, job_types.ParameterError
 ├── command_lines.TemplateError
-├── orchestrator.OrchestratorUnavailable, RunGone, ClaimRefused, …
-├── server.ServerError
+├── orchestrator_records.OrchestratorUnavailable, OrchestratorRefused, PoolOfAnotherType,
+│   Gone (RunGone, DeploymentGone, PoolGone), StateRefused (ClaimRefused)
+├── job_flow.RunOutsideDispatcher, worker.RunNotForPolling
+├── server_settings.ServerError (AuthStringUnusable; server.PortTaken, server.ServerDidNotStart)
+├── versions.BrokenVersions
 └── supervisor.SupervisorError
 """
 
