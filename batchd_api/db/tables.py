@@ -205,14 +205,6 @@ flow_runs = Table(
 )
 Index("ix_flow_runs_gone", flow_runs.c.id, sqlite_where=text("gone"), postgresql_where=text("gone"))
 
-leases = Table(
-    "leases",
-    metadata,
-    Column("name", String(32), primary_key=True),
-    Column("holder", Text, nullable=False),
-    Column("until", UtcDateTime, nullable=False),
-)
-
 dispatchers = Table(
     "dispatchers",
     metadata,

@@ -1,0 +1,233 @@
+"""The mirror's books: what Prefect has been told, and which rows have changed since. Blocking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, insert, or_, select, update
+
+from batchd_api.db.session import Database
+from batchd_api.db.tables import attempts, flow_runs, installation, jobs, output, queues
+from batchd_api.reconcile import AttemptView, RowView, RunView
+from batchd_api.statuses import AttemptState, JobStatus
+from batchd_api.world import LOOK_AHEAD, reason_of
+
+ENDS = (JobStatus.DONE, JobStatus.FAILED)
+AHEAD = (JobStatus.NEW, JobStatus.POSTPONED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One job as the mirror needs it: its row, its runs, and what they are called."""
+
+    row: RowView
+    runs: Sequence[RunView]
+    version: int
+    type_name: str
+    user_name: str
+    host_name: str | None
+    params: Mapping[str, str]
+    create_time: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueEntry:
+    """What a queue's work pool shows."""
+
+    name: str
+    title: str
+    enabled: bool
+    schedule_name: str
+    max_jobs: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """Output of one attempt that its Prefect log lacks. `rows`: output id, time, stream, bytes."""
+
+    attempt_id: int
+    run_id: str
+    logged_bytes: int
+    rows: Sequence[tuple[int, datetime, str, bytes]]
+
+
+class Books:
+    """Reads what is due and notes what was written."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def installation_id(self) -> str:
+        with self._database.read() as connection:
+            return str(connection.execute(select(installation.c.id)).scalar_one())
+
+    def queues(self) -> list[QueueEntry]:
+        names = ("name", "title", "enabled", "schedule_name", "max_jobs")
+        query = select(*(queues.c[name] for name in names)).order_by(queues.c.name)
+        with self._database.read() as connection:
+            return [QueueEntry(**row) for row in connection.execute(query).mappings()]
+
+    def due(self, limit: int) -> list[int]:
+        """Jobs whose runs do not show their rows: ends first, then what runs, then what waits, by `seq`."""
+        changed = jobs.c.version != jobs.c.mirrored
+        with self._database.read() as connection:
+            for statuses in (ENDS, (JobStatus.PROCESSING, JobStatus.WAITING)):
+                query = select(jobs.c.id).where(changed, jobs.c.status.in_(statuses)).order_by(jobs.c.id)
+                found = list(connection.execute(query.limit(limit)).scalars())
+                if found:
+                    return found
+            names = connection.execute(select(queues.c.name).order_by(queues.c.name)).scalars().all()
+            ahead = [self._ahead(connection, name) for name in names]
+        # One of each queue in turn, so that a long queue does not hide the others.
+        longest = max((len(ids) for ids in ahead), default=0)
+        return [ids[place] for place in range(longest) for ids in ahead if place < len(ids)][:limit]
+
+    def _ahead(self, connection: Connection, queue_name: str) -> list[int]:
+        query = (
+            select(jobs.c.id, jobs.c.version, jobs.c.mirrored)
+            .where(jobs.c.queue_name == queue_name, jobs.c.status.in_(AHEAD))
+            .order_by(jobs.c.seq)
+            .limit(LOOK_AHEAD)
+        )
+        return [row.id for row in connection.execute(query) if row.version != row.mirrored]
+
+    def entry(self, job_id: int) -> Entry | None:
+        """One job, whole; None when it has been deleted."""
+        with self._database.read() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one_or_none()
+            if row is None:
+                return None
+            mine = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
+            tries = connection.execute(mine).mappings().all()
+            shown = select(flow_runs).where(flow_runs.c.job_id == job_id)
+            shown = shown.order_by(flow_runs.c.attempt, flow_runs.c.number)
+            runs = connection.execute(shown).mappings().all()
+        return _entry(row, tries, runs)
+
+    def gone(self, limit: int) -> list[str]:
+        """Runs to be removed whose process tree has ended."""
+        alive = exists().where(
+            attempts.c.job_id == flow_runs.c.job_id, attempts.c.state != AttemptState.ENDED
+        )
+        query = select(flow_runs.c.id).where(flow_runs.c.gone, ~alive).limit(limit)
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def note_created(self, run: RunView, job_id: int, name: str) -> None:
+        """A run exists. If its job has gone meanwhile, the run is due to be removed."""
+        values = {"id": run.id, "job_id": job_id, "attempt": run.attempt, "number": run.number, "name": name}
+        with self._database.write() as connection:
+            there = connection.execute(select(jobs.c.id).where(jobs.c.id == job_id)).first() is not None
+            connection.execute(delete(flow_runs).where(flow_runs.c.id == run.id))
+            connection.execute(
+                insert(flow_runs).values(**values, queue_name=run.queue_name, shown=run.shown, gone=not there)
+            )
+
+    def note_shown(self, run_id: str, shown: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(update(flow_runs).where(flow_runs.c.id == run_id).values(shown=shown))
+
+    def note_removed(self, run_id: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(delete(flow_runs).where(flow_runs.c.id == run_id))
+
+    def note_mirrored(self, job_id: int, version: int) -> None:
+        """Prefect shows this version; a later one stays due."""
+        with self._database.write() as connection:
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(mirrored=version))
+
+    def unlogged(self) -> list[int]:
+        """Attempts with output that their Prefect log lacks: asked once, at start."""
+        newest = select(func.max(output.c.id)).where(
+            output.c.job_id == attempts.c.job_id, output.c.attempt == attempts.c.number
+        )
+        query = select(attempts.c.id).where(attempts.c.logged_output_id < newest.scalar_subquery())
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def backlog(self, attempt_id: int, limit: int) -> Backlog | None:
+        """The next rows for its Prefect log; None when there are none or the run does not exist."""
+        with self._database.read() as connection:
+            row = connection.execute(_backlog_head(attempt_id)).mappings().first()
+            if row is None:
+                return None
+            query = (
+                select(output.c.id, output.c.time, output.c.stream, output.c.data)
+                .where(
+                    output.c.job_id == row["job_id"],
+                    output.c.attempt == row["number"],
+                    output.c.id > row["logged_output_id"],
+                )
+                .order_by(output.c.id)
+                .limit(limit)
+            )
+            rows = [(r.id, r.time, r.stream, r.data) for r in connection.execute(query)]
+        if not rows:
+            return None
+        return Backlog(
+            attempt_id=attempt_id, run_id=row["run_id"], logged_bytes=row["logged_bytes"], rows=rows
+        )
+
+    def note_logged(self, backlog: Backlog, logged_bytes: int) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                update(attempts)
+                .where(attempts.c.id == backlog.attempt_id)
+                .values(logged_output_id=backlog.rows[-1][0], logged_bytes=logged_bytes)
+            )
+
+
+def _backlog_head(attempt_id: int) -> Any:
+    return (
+        select(
+            attempts.c.job_id,
+            attempts.c.number,
+            attempts.c.logged_output_id,
+            attempts.c.logged_bytes,
+            flow_runs.c.id.label("run_id"),
+        )
+        .join_from(
+            attempts,
+            flow_runs,
+            and_(flow_runs.c.job_id == attempts.c.job_id, flow_runs.c.attempt == attempts.c.number),
+        )
+        .where(attempts.c.id == attempt_id, or_(flow_runs.c.gone.is_(None), ~flow_runs.c.gone))
+        .order_by(flow_runs.c.number.desc())
+        .limit(1)
+    )
+
+
+def _entry(row: RowMapping, tries: Sequence[RowMapping], runs: Sequence[RowMapping]) -> Entry:
+    return Entry(
+        row=RowView(
+            job_id=row["id"],
+            queue_name=row["queue_name"],
+            status=JobStatus(row["status"]),
+            attempt=row["attempt"],
+            reason=reason_of(row),
+            attempts=[_attempt_view(attempt) for attempt in tries],
+        ),
+        runs=[
+            RunView(**{name: run[name] for name in ("id", "attempt", "number", "queue_name", "shown")})
+            for run in runs
+        ],
+        version=row["version"],
+        type_name=row["type_name"],
+        user_name=row["user_name"],
+        host_name=row["host_name"],
+        params=row["params"],
+        create_time=row["create_time"],
+    )
+
+
+def _attempt_view(row: RowMapping) -> AttemptView:
+    return AttemptView(
+        number=row["number"],
+        state=AttemptState(row["state"]),
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+        cancelled_by=row["cancelled_by"],
+    )

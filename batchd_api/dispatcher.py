@@ -1,0 +1,237 @@
+"""The dispatcher: plans, and performs the attempts that the plans name it for.
+
+Everything is level-triggered: it looks at what is written down and does what is missing, so that a restart is
+an ordinary look. Stopping it leaves the commands to their supervisors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, ParamSpec, TypeVar
+
+from batchd_api.db.session import Database
+from batchd_api.errors import DatabaseFull, DatabaseUnavailable
+from batchd_api.launches import CannotLaunch, Launches, Look
+from batchd_api.mirror import CancelledInPrefect, Mirror
+from batchd_api.planner import plan
+from batchd_api.recorder import Attempt, OldToken, Recorder
+from batchd_api.statuses import AttemptState
+from batchd_api.world import WorldStore, beat
+from batchd_flows.orchestrator_records import OrchestratorRefused
+from batchd_flows.run import Chunk, Outcome, Position, Run
+from batchd_flows.supervisor import Launch, Machine, RunState
+
+log = logging.getLogger("batchd.dispatcher")
+
+BEAT_SECONDS = 3.0
+LOOK_SECONDS = 1.0  # for what another process writes: cancellations, enqueues of a separate manager
+AGAIN_SECONDS = 5.0  # after an attempt's care stumbled
+LONGEST_PAUSE_SECONDS = 5.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def stored(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a blocking database function in a thread, again and again while the database is away or full."""
+    pause = 0.1
+    while True:
+        try:
+            return await asyncio.to_thread(function, *args, **kwargs)
+        except (DatabaseUnavailable, DatabaseFull) as error:
+            log.warning("%s Trying again.", error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+class Dispatcher:
+    """One per process. `name` is the same after a restart on the same machine and state folder."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        database: Database,
+        world: WorldStore,
+        recorder: Recorder,
+        launches: Launches,
+        mirror: Mirror,
+        machine: Machine,
+        workers: int,
+        queues: Sequence[str] | None = None,
+        poll_timeout_seconds: float = 10,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.name = name
+        self._database = database
+        self._world = world
+        self._recorder = recorder
+        self._launches = launches
+        self._mirror = mirror
+        self._machine = machine
+        self._workers = workers
+        self._queues = list(queues) if queues is not None else None
+        self._poll_timeout_seconds = poll_timeout_seconds
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._cares: dict[int, asyncio.Task[None]] = {}
+        self._claiming: set[int] = set()
+        self._cancelled: set[int] = set()
+
+    def wake(self) -> None:
+        """Something changed that may let a job start or end. Call from the event loop."""
+        self._wake.set()
+        self._mirror.wake()
+
+    async def run(self) -> None:
+        """Until cancelled; then it lets go of its attempts, whose commands go on."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._for_ever(self._beat, BEAT_SECONDS))
+                group.create_task(self._for_ever(self._look, 0))
+                group.create_task(self._for_ever(self._care, LOOK_SECONDS))
+        finally:
+            cares = list(self._cares.values())
+            for care in cares:
+                care.cancel()
+            await asyncio.gather(*cares, return_exceptions=True)
+
+    async def _for_ever(self, turn: Callable[[], Coroutine[Any, Any, None]], pause_seconds: float) -> None:
+        """An exception ends a turn, never the loop."""
+        while True:
+            try:
+                await turn()
+            except Exception:
+                log.exception("the dispatcher stumbled; it goes on")
+                await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(pause_seconds)
+
+    async def _beat(self) -> None:
+        await stored(beat, self._database, self.name, self._workers, self._queues, self._clock())
+
+    async def _look(self) -> None:
+        """Plan once, and sleep until something changes or time alone changes the answer."""
+        self._wake.clear()
+        now = self._clock()
+        seen = await stored(self._world.look, now, prefect_down=self._mirror.down)
+        decision = plan(seen.world)
+        if await stored(self._world.apply, seen, decision):
+            await self._care()
+        self._mirror.wake()
+        moment = decision.look_again or now + timedelta(seconds=self._poll_timeout_seconds)
+        seconds = min((moment - now).total_seconds(), self._poll_timeout_seconds)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), max(0.01, seconds))
+
+    async def _care(self) -> None:
+        """See that every attempt of ours is looked after, and that what was cancelled ends."""
+        for attempt in await stored(self._recorder.alive, self.name):
+            if attempt.id not in self._cares:
+                care = asyncio.create_task(self._perform(attempt), name=f"attempt {attempt.folder_name}")
+                self._cares[attempt.id] = care
+                care.add_done_callback(lambda _, attempt_id=attempt.id: self._let_go(attempt_id))
+            elif attempt.cancel_requested and attempt.id not in self._cancelled:
+                await self._cancel(attempt)
+
+    def _let_go(self, attempt_id: int) -> None:
+        self._cares.pop(attempt_id, None)
+        self._cancelled.discard(attempt_id)
+        self.wake()
+
+    async def _cancel(self, attempt: Attempt) -> None:
+        if attempt.id in self._claiming:
+            self._cares[attempt.id].cancel()
+            await self._end(attempt, Outcome(exit_code=None, reason="cancelled before it started"))
+            return
+        self._cancelled.add(attempt.id)
+        grace = await stored(self._launches.grace_seconds, attempt)
+        await asyncio.to_thread(self._machine.cancel, self._launches.folder(attempt), grace_seconds=grace)
+
+    async def _perform(self, seen: Attempt) -> None:
+        """From where the attempt stands to its end. Looked up afresh: `seen` may have ended since."""
+        attempt = await stored(self._recorder.fresh, seen.id)
+        if attempt is None:
+            return
+        try:
+            launch = await self._prepare(attempt)
+            if launch is not None or attempt.state is AttemptState.RUNNING:
+                await self._follow(attempt, launch)
+        except OldToken as error:
+            log.warning("%s", error)
+        except Exception:
+            log.exception("attempt %s stumbled; it is looked at again", attempt.folder_name)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _prepare(self, attempt: Attempt) -> Launch | None:
+        """What is to be started or followed; None when there is nothing (any more)."""
+        folder = self._launches.folder(attempt)
+        status = await asyncio.to_thread(self._machine.status, folder)
+        if attempt.state is AttemptState.RUNNING:
+            return None
+        if status.state in (RunState.ABSENT, RunState.PREPARED) and not await self._may_start(attempt):
+            return None
+        try:
+            return await stored(self._launches.launch, attempt)
+        except CannotLaunch as error:
+            await self._end(attempt, Outcome(exit_code=None, reason=str(error)))
+            return None
+
+    async def _may_start(self, attempt: Attempt) -> bool:
+        self._claiming.add(attempt.id)
+        try:
+            await self._mirror.claim(attempt)
+        except CancelledInPrefect:
+            await stored(self._recorder.request_cancel, attempt, "a person in Prefect", self._clock())
+            await self._end(attempt, Outcome(exit_code=None, reason="cancelled in Prefect"))
+            return False
+        except OrchestratorRefused as error:
+            await self._end(attempt, Outcome(exit_code=None, reason=str(error)))
+            return False
+        finally:
+            self._claiming.discard(attempt.id)
+        look = await stored(self._launches.second_look, attempt, self._clock())
+        if look is Look.GIVE_BACK:
+            await stored(self._recorder.give_back, attempt)
+        elif look is Look.GONE:
+            await self._end(attempt, Outcome(exit_code=None, reason="cancelled before it started"))
+        return look is Look.GO
+
+    async def _follow(self, attempt: Attempt, launch: Launch | None) -> None:
+        run = Run(
+            machine=self._machine,
+            folder=self._launches.folder(attempt),
+            recorder=_AttemptRecorder(self, attempt),
+            launch=launch,
+            position=Position(stdout=attempt.stdout_bytes, stderr=attempt.stderr_bytes),
+            grace_seconds=await stored(self._launches.grace_seconds, attempt),
+            clock=self._clock,
+        )
+        await run.perform()
+
+    async def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+        on_fail = await stored(self._launches.on_fail, attempt)
+        await stored(self._recorder.ended, attempt, outcome, on_fail, self._clock())
+        self.wake()
+
+
+class _AttemptRecorder:
+    """A run's recorder that writes into the database, however long that is away."""
+
+    def __init__(self, dispatcher: Dispatcher, attempt: Attempt) -> None:
+        self._dispatcher = dispatcher
+        self._attempt = attempt
+
+    async def started(self, at: datetime) -> None:
+        await stored(self._dispatcher._recorder.started, self._attempt, at)
+        self._dispatcher._mirror.wake()
+
+    async def output(self, chunks: Sequence[Chunk]) -> None:
+        await stored(self._dispatcher._recorder.add_output, self._attempt, chunks)
+        self._dispatcher._mirror.output_added(self._attempt.id)
+
+    async def ended(self, outcome: Outcome) -> None:
+        await self._dispatcher._end(self._attempt, outcome)

@@ -1,0 +1,140 @@
+"""From an attempt to the command that its machine gets: the second look, the template, the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from batchd_api.db.session import Database
+from batchd_api.db.tables import attempts, jobs, queues, schedules
+from batchd_api.recorder import Attempt
+from batchd_flows.command_lines import TemplateError, UnusableValue, compile_command
+from batchd_flows.environment import job_environment
+from batchd_flows.job_types import JobType, JobTypeNotFound, JobTypes, OnFail, ParameterError, resolve_params
+from batchd_flows.supervisor import Launch
+from batchd_flows.windows import is_open, parse_schedule
+
+KILL_AFTER_SECONDS = 10.0
+
+
+class Look(StrEnum):
+    """What the second look found, just before the command would start."""
+
+    GO = "go"
+    GIVE_BACK = "give back"  # its queue closed or was disabled meanwhile
+    GONE = "gone"  # the job was deleted or cancelled
+
+
+class CannotLaunch(Exception):
+    """The job cannot run as it stands; the text says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchSettings:
+    """The parts of the configuration that a command depends on."""
+
+    zone: ZoneInfo
+    attempts_folder: Path
+    variables: Mapping[str, str]
+    default_syntax: str
+    environment: Mapping[str, str]  # the dispatcher's own
+    clean_environment: bool = False
+
+
+class Launches:
+    """Blocking."""
+
+    def __init__(self, database: Database, job_types: JobTypes, settings: LaunchSettings) -> None:
+        self._database = database
+        self._job_types = job_types
+        self._settings = settings
+
+    def folder(self, attempt: Attempt) -> Path:
+        return self._settings.attempts_folder / attempt.folder_name
+
+    def second_look(self, attempt: Attempt, now: datetime) -> Look:
+        """Still wanted, still allowed? Asked after the claim, because time has passed since the plan."""
+        query = (
+            select(
+                queues.c.enabled,
+                schedules.c.name,
+                schedules.c.weekdays,
+                schedules.c.time,
+                attempts.c.cancel_requested_at,
+            )
+            .join_from(jobs, queues)
+            .join(schedules)
+            .join(attempts, attempts.c.job_id == jobs.c.id)
+            .where(attempts.c.id == attempt.id, jobs.c.attempt == attempt.number)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        if row is None or row["cancel_requested_at"] is not None:
+            return Look.GONE
+        schedule = parse_schedule(row["name"], row["weekdays"], row["time"])
+        allowed = row["enabled"] and is_open(schedule, now, self._settings.zone)
+        return Look.GO if allowed else Look.GIVE_BACK
+
+    def on_fail(self, attempt: Attempt) -> OnFail:
+        """What the job's type says about failures; a type that is gone says nothing."""
+        row = self._job(attempt)
+        if row is None or row["type_name"] not in self._job_types:
+            return OnFail()
+        return self._job_types.get(row["type_name"]).on_fail
+
+    def grace_seconds(self, attempt: Attempt) -> float:
+        """How long its tree has between TERM and KILL."""
+        row = self._job(attempt)
+        if row is None or row["type_name"] not in self._job_types:
+            return KILL_AFTER_SECONDS
+        return self._job_types.get(row["type_name"]).kill_after_seconds or KILL_AFTER_SECONDS
+
+    def launch(self, attempt: Attempt) -> Launch:
+        """The complete command. Raises CannotLaunch with a sentence."""
+        row = self._job(attempt)
+        if row is None:
+            raise CannotLaunch("the job was deleted")
+        try:
+            job_type = self._job_types.get(row["type_name"])
+            params = resolve_params(job_type, row["params"], variables=self._settings.variables)
+            command = compile_command(
+                job_type,
+                params,
+                host_variables={},
+                global_variables=self._settings.variables,
+                default_syntax=self._settings.default_syntax,
+            )
+        except (JobTypeNotFound, ParameterError, TemplateError, UnusableValue) as error:
+            raise CannotLaunch(str(error)) from error
+        return Launch(
+            folder=self.folder(attempt),
+            script=command.script,
+            environment=self._environment(attempt, job_type, command.environment),
+            working_directory=job_type.working_directory,
+            timeout_seconds=job_type.timeout_seconds,
+            silence_seconds=job_type.silence_seconds,
+            kill_after_seconds=job_type.kill_after_seconds or KILL_AFTER_SECONDS,
+        )
+
+    def _environment(
+        self, attempt: Attempt, job_type: JobType, of_command: Mapping[str, str]
+    ) -> dict[str, str]:
+        inherited = job_environment(self._settings.environment, clean=self._settings.clean_environment)
+        ours = {
+            "BATCHD_JOB_ID": str(attempt.job_id),
+            "BATCHD_QUEUE": attempt.queue_name,
+            "BATCHD_ATTEMPT": str(attempt.number),
+        }
+        return {**inherited, **job_type.environment, **of_command, **ours}
+
+    def _job(self, attempt: Attempt) -> Mapping[str, Any] | None:
+        query = select(jobs.c.type_name, jobs.c.params).where(jobs.c.id == attempt.job_id)
+        with self._database.read() as connection:
+            return connection.execute(query).mappings().one_or_none()

@@ -1,0 +1,378 @@
+"""The mirror: makes Prefect's flow runs match our rows. The only caller of Prefect in the daemon.
+
+Level-triggered: what it writes follows from the rows and its books alone, so it may be stopped anywhere and
+go on later. One write at a time, claims first, then ends, then the rest, then logs. While Prefect is away it
+waits and says so; nothing else waits for it but claims.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from batchd_api.books import Backlog, Books, Entry
+from batchd_api.prefect_words import PrefectWords
+from batchd_api.reconcile import Action, Create, End, Hold, Remove, Run, RunView, Shown, Wait, reconcile
+from batchd_api.recorder import Attempt
+from batchd_flows.names import pool_name
+from batchd_flows.orchestrator import Orchestrator
+from batchd_flows.orchestrator_records import (
+    ClaimRefused,
+    DeploymentGone,
+    Gone,
+    LogBlock,
+    OrchestratorRefused,
+    OrchestratorUnavailable,
+    PoolGone,
+    PoolSpec,
+    RunGone,
+    StateRefused,
+    StateType,
+    Waiting,
+)
+from batchd_flows.orchestrator_records import End as RunEnd
+
+log = logging.getLogger("batchd.mirror")
+
+BATCH = 20  # rows looked up at once; small, so that a new end is not behind a long list
+HEARTBEAT_SECONDS = 30
+LOG_SECONDS = 1.0  # at most one block a second and run
+LOG_ROWS = 32
+IDLE_SECONDS = 5.0  # a look without being woken
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+class CancelledInPrefect(Exception):
+    """A person cancelled the run before its command started."""
+
+
+@dataclass
+class _Claim:
+    attempt: Attempt
+    answer: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Mirror:
+    """Runs in the event loop; the books are read in threads."""
+
+    def __init__(
+        self,
+        books: Books,
+        orchestrator: Orchestrator,
+        words: PrefectWords,
+        *,
+        worker_name: str,
+        log_limit_bytes: int,
+        availability_changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._books = books
+        self._orchestrator = orchestrator
+        self._words = words
+        self._worker_name = worker_name
+        self._log_limit_bytes = log_limit_bytes
+        self._availability_changed = availability_changed
+        self._wake = asyncio.Event()
+        self._claims: deque[_Claim] = deque()
+        self._down: str | None = "Prefect has not answered yet"
+        self._pools: dict[str, PoolSpec] = {}
+        self._deployments: dict[tuple[str, str], UUID] = {}
+        self._beaten_at: dict[str, float] = {}
+        self._to_log: dict[int, float] = {}  # attempt → when its next block may go
+        self._stuck: dict[int, float] = {}  # job → not before; Prefect refused something about it
+
+    @property
+    def down(self) -> str | None:
+        """Why nothing can start now, in a sentence; None while Prefect answers."""
+        return self._down
+
+    def wake(self) -> None:
+        """Something changed. Call from the event loop."""
+        self._wake.set()
+
+    def output_added(self, attempt_id: int) -> None:
+        """An attempt has output that its log lacks."""
+        self._to_log.setdefault(attempt_id, 0.0)
+        self._wake.set()
+
+    async def claim(self, attempt: Attempt) -> None:
+        """Take the attempt's run: Pending, exclusively. Waits for Prefect as long as it is away.
+
+        Raises CancelledInPrefect.
+        """
+        claim = _Claim(attempt=attempt)
+        self._claims.append(claim)
+        self._wake.set()
+        try:
+            await claim.answer
+        finally:
+            with suppress(ValueError):
+                self._claims.remove(claim)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        pause = 0.2
+        await self._start()
+        while True:
+            try:
+                busy = await self._step()
+                self._say(None)
+                pause = 0.2
+            except OrchestratorUnavailable as error:
+                self._say(str(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                continue
+            except Exception:
+                log.exception("the mirror stumbled; it goes on")
+                await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+                continue
+            if not busy:
+                await self._rest()
+
+    async def _start(self) -> None:
+        for attempt_id in await asyncio.to_thread(self._books.unlogged):
+            self._to_log.setdefault(attempt_id, 0.0)
+
+    async def _rest(self) -> None:
+        now = time.monotonic()
+        due = [self._to_log[attempt] for attempt in self._to_log] + [IDLE_SECONDS + now]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), max(0.01, min(due) - now))
+        self._wake.clear()
+
+    def _say(self, down: str | None) -> None:
+        if (down is None) != (self._down is None):
+            log.warning("%s", down) if down else log.info("Prefect answers")
+            self._down = down
+            self._availability_changed()
+        self._down = down
+
+    async def _step(self) -> bool:
+        """One round: claims, and at most BATCH rows. False: nothing was due."""
+        if not self._pools and not await self._orchestrator.healthy():
+            raise OrchestratorUnavailable("it is starting")
+        await self._show_queues()
+        worked = await self._serve_claims()
+        now = time.monotonic()
+        self._stuck = {job: until for job, until in self._stuck.items() if until > now}
+        for job_id in await asyncio.to_thread(self._books.due, BATCH + len(self._stuck)):
+            if job_id not in self._stuck:
+                await self._show_patiently(job_id)
+                worked = True
+            await self._serve_claims()
+        for run_id in await asyncio.to_thread(self._books.gone, BATCH):
+            await self._remove(run_id)
+            await self._serve_claims()
+            worked = True
+        return await self._log_next() or worked
+
+    # Queues as pools
+
+    async def _show_queues(self) -> None:
+        queues = await asyncio.to_thread(self._books.queues)
+        for queue in queues:
+            spec = self._words.pool(queue)
+            if self._pools.get(queue.name) != spec:
+                await self._orchestrator.ensure_pool(spec)
+                self._pools[queue.name] = spec
+            if time.monotonic() - self._beaten_at.get(queue.name, -HEARTBEAT_SECONDS) >= HEARTBEAT_SECONDS:
+                await self._beat(queue.name)
+        for name in set(self._pools) - {queue.name for queue in queues}:
+            await self._orchestrator.delete_pool(pool_name(name))
+            self._forget_pool(name)
+
+    async def _beat(self, queue_name: str) -> None:
+        try:
+            await self._orchestrator.heartbeat(pool_name(queue_name), self._worker_name, HEARTBEAT_SECONDS)
+            self._beaten_at[queue_name] = time.monotonic()
+        except PoolGone:
+            self._forget_pool(queue_name)
+
+    def _forget_pool(self, queue_name: str) -> None:
+        """Look again at everything that hangs on the pool."""
+        self._pools.pop(queue_name, None)
+        self._beaten_at.pop(queue_name, None)
+        self._deployments = {key: value for key, value in self._deployments.items() if key[1] != queue_name}
+
+    async def _deployment(self, type_name: str, queue_name: str) -> UUID:
+        key = (type_name, queue_name)
+        if key not in self._deployments:
+            spec = self._words.deployment(type_name, queue_name)
+            self._deployments[key] = await self._orchestrator.ensure_deployment(spec)
+        return self._deployments[key]
+
+    # Claims
+
+    async def _serve_claims(self) -> bool:
+        worked = False
+        while self._claims:
+            claim = self._claims[0]
+            try:
+                await self._claim(claim.attempt)
+                answer: Exception | None = None
+            except (CancelledInPrefect, OrchestratorRefused) as error:
+                answer = error
+            with suppress(ValueError):  # whoever waited may have gone
+                self._claims.remove(claim)
+            if not claim.answer.done():
+                claim.answer.set_result(None) if answer is None else claim.answer.set_exception(answer)
+            worked = True
+        return worked
+
+    async def _claim(self, attempt: Attempt) -> None:
+        for _ in range(3):
+            entry = await asyncio.to_thread(self._books.entry, attempt.job_id)
+            if entry is None or entry.row.attempt != attempt.number:
+                return  # deleted meanwhile: whoever asked looks again before it starts
+            run = await self._run_of(entry, attempt.number)
+            if run is None:
+                continue
+            try:
+                await self._orchestrator.claim(UUID(run.id))
+            except RunGone:
+                await asyncio.to_thread(self._books.note_removed, run.id)
+                continue
+            except ClaimRefused as refusal:
+                # The row is ours by compare-and-set: whatever else stands there by hand is put right later.
+                if refusal.state in (StateType.CANCELLED, StateType.CANCELLING):
+                    raise CancelledInPrefect from refusal
+                log.warning("claimed against Prefect's word: %s", refusal)
+            await asyncio.to_thread(self._books.note_shown, run.id, Shown.PENDING)
+            return
+        log.warning("job %d starts without its flow run, which was removed again and again", attempt.job_id)
+
+    async def _run_of(self, entry: Entry, attempt: int) -> RunView | None:
+        runs = [run for run in entry.runs if run.attempt == attempt and not run.is_final]
+        if runs:
+            return runs[-1]
+        number = max((run.number for run in entry.runs if run.attempt == attempt), default=0) + 1
+        return await self._create(entry, Create(attempt=attempt, number=number))
+
+    # Rows as runs
+
+    async def _show_patiently(self, job_id: int) -> None:
+        try:
+            await self._show(job_id)
+        except (OrchestratorRefused, StateRefused) as error:
+            log.error("job %d: %s", job_id, error)  # noqa: TRY400  it is said whole in its sentence
+            self._stuck[job_id] = time.monotonic() + 60
+
+    async def _show(self, job_id: int) -> None:
+        entry = await asyncio.to_thread(self._books.entry, job_id)
+        if entry is None:
+            return
+        for action in reconcile(entry.row, entry.runs):
+            if not await self._carry_out(entry, action):
+                return  # something was gone; the row stays due and is looked at afresh
+        await asyncio.to_thread(self._books.note_mirrored, job_id, entry.version)
+
+    async def _carry_out(self, entry: Entry, action: Action) -> bool:
+        if isinstance(action, Create):
+            return await self._create(entry, action) is not None
+        if isinstance(action, Remove):
+            await self._remove(action.run_id)
+            return True
+        try:
+            shown = await self._write_state(UUID(action.run_id), action)
+        except RunGone:
+            await asyncio.to_thread(self._books.note_removed, action.run_id)
+            return isinstance(action, End)  # what has ended needs no new run
+        await asyncio.to_thread(self._books.note_shown, action.run_id, shown)
+        return True
+
+    async def _write_state(self, run_id: UUID, action: Wait | Hold | Run | End) -> str:
+        if isinstance(action, Wait):
+            await self._orchestrator.show_waiting(
+                run_id, Waiting(code_name=action.state_name, message=action.text)
+            )
+            return action.state_name
+        if isinstance(action, Hold):
+            await self._orchestrator.hold(run_id, "postponed: held until it is set to New")
+            return Shown.PAUSED
+        if isinstance(action, Run):
+            await self._orchestrator.report_running(run_id)
+            return Shown.RUNNING
+        end = RunEnd(state_type=StateType(action.shown), message=action.text)
+        try:
+            await self._orchestrator.report_end(run_id, end)
+        except StateRefused:
+            await self._orchestrator.report_end(run_id, end, force=True)  # a state by hand stood against it
+        return action.shown
+
+    async def _create(self, entry: Entry, action: Create) -> RunView | None:
+        """None: the deployment or the pool was gone; both are made again at the next look."""
+        row = entry.row
+        try:
+            deployment_id = await self._deployment(entry.type_name, row.queue_name)
+            spec = self._words.run(entry, action, deployment_id)
+            run_id = await self._orchestrator.create_run(spec)
+        except (DeploymentGone, PoolGone):
+            self._forget_pool(row.queue_name)
+            return None
+        run = RunView(
+            id=str(run_id),
+            attempt=action.attempt,
+            number=action.number,
+            queue_name=row.queue_name,
+            shown=spec.waiting.code_name,
+        )
+        await asyncio.to_thread(self._books.note_created, run, row.job_id, spec.name)
+        return run
+
+    async def _remove(self, run_id: str) -> None:
+        with suppress(Gone):
+            await self._orchestrator.delete_run(UUID(run_id))
+        await asyncio.to_thread(self._books.note_removed, run_id)
+
+    # Output as logs
+
+    async def _log_next(self) -> bool:
+        """Send one block of the attempt that has waited longest. False: none is due."""
+        now = time.monotonic()
+        due = [attempt for attempt, moment in self._to_log.items() if moment <= now]
+        if not due:
+            return False
+        attempt_id = min(due, key=lambda attempt: self._to_log[attempt])
+        backlog = await asyncio.to_thread(self._books.backlog, attempt_id, LOG_ROWS)
+        if backlog is None:
+            del self._to_log[attempt_id]
+            return True
+        blocks, logged = log_blocks(backlog, self._log_limit_bytes)
+        if blocks:
+            await self._orchestrator.log(UUID(backlog.run_id), blocks)
+        await asyncio.to_thread(self._books.note_logged, backlog, logged)
+        self._to_log[attempt_id] = time.monotonic() + LOG_SECONDS
+        return True
+
+
+def log_blocks(backlog: Backlog, limit_bytes: int) -> tuple[list[LogBlock], int]:
+    """The backlog as blocks of one stream each, cut at the limit with a pointer to the rest."""
+    blocks: list[LogBlock] = []
+    logged = backlog.logged_bytes
+    for _, moment, stream, data in backlog.rows:
+        room = limit_bytes - logged
+        if room <= 0:
+            break
+        level = logging.INFO if stream == "stdout" else logging.WARNING
+        blocks = _joined(blocks, moment, level, data[:room].decode(errors="replace"))
+        logged += len(data)
+        if logged >= limit_bytes:
+            pointer = (
+                "The log of this run ends here; `batch job ID -r` and /job/ID/results have the whole output."
+            )
+            blocks.append(LogBlock(time=moment, level=logging.WARNING, text=pointer))
+    return blocks, logged
+
+
+def _joined(blocks: list[LogBlock], moment: datetime, level: int, text: str) -> list[LogBlock]:
+    if blocks and blocks[-1].level == level:
+        last = blocks[-1]
+        return [*blocks[:-1], LogBlock(time=last.time, level=level, text=last.text + text)]
+    return [*blocks, LogBlock(time=moment, level=level, text=text)]

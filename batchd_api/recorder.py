@@ -1,0 +1,217 @@
+"""The life of an attempt in the database: started, its output, its end and what follows from it.
+
+Whoever reports for an attempt shows its token; a report with an old one is refused, so a dispatcher that was
+stopped past its time cannot write over what came after. Blocking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+
+from batchd_api.db.session import Database
+from batchd_api.db.tables import attempts, jobs, output
+from batchd_api.errors import BatchdError
+from batchd_api.statuses import AttemptState, JobStatus
+from batchd_flows.job_types import OnFail, RetryWhen
+from batchd_flows.run import Chunk, Outcome
+
+CANCELLED = "cancelled"
+FAILED = "failed"
+
+
+class OldToken(BatchdError):
+    """Attempt {number} of job {job_id} is not this dispatcher's any more; its report is refused."""
+
+    def __init__(self, job_id: int, number: int) -> None:
+        super().__init__(job_id=job_id, number=number)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """A living attempt as its dispatcher sees it."""
+
+    id: int
+    job_id: int
+    number: int
+    token: str
+    queue_name: str
+    host_name: str | None
+    state: AttemptState
+    stdout_bytes: int
+    stderr_bytes: int
+    cancel_requested: bool
+
+    @property
+    def folder_name(self) -> str:
+        return f"{self.job_id}.{self.number}"
+
+
+class Recorder:
+    """Writes for one dispatcher's attempts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def alive(self, dispatcher: str) -> list[Attempt]:
+        """This dispatcher's attempts that have not ended, oldest first."""
+        query = select(attempts).where(
+            attempts.c.dispatcher == dispatcher, attempts.c.state != AttemptState.ENDED
+        )
+        with self._database.read() as connection:
+            return [_attempt(row) for row in connection.execute(query.order_by(attempts.c.id)).mappings()]
+
+    def fresh(self, attempt_id: int) -> Attempt | None:
+        """The attempt as it stands now; None when it has ended."""
+        query = select(attempts).where(attempts.c.id == attempt_id, attempts.c.state != AttemptState.ENDED)
+        with self._database.read() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else _attempt(row)
+
+    def request_cancel(self, attempt: Attempt, by: str, now: datetime) -> None:
+        """Its end will count as a cancellation, whatever `on_fail` says. The first who asked is remembered."""
+        with self._database.write() as connection:
+            row = _mine(connection, attempt)
+            if row["cancel_requested_at"] is None:
+                _set_attempt(connection, attempt, cancel_requested_at=now, cancelled_by=by)
+
+    def started(self, attempt: Attempt, at: datetime) -> None:
+        """Its command runs. Said again after a re-attachment, it changes nothing."""
+        with self._database.write() as connection:
+            row = _mine(connection, attempt)
+            if row["state"] == AttemptState.RUNNING:
+                return
+            _set_attempt(connection, attempt, state=AttemptState.RUNNING, started_at=at)
+            _set_job(connection, attempt, status=JobStatus.PROCESSING)
+
+    def add_output(self, attempt: Attempt, chunks: Sequence[Chunk]) -> None:
+        """Store what was read, once: bytes that are recorded already (after a crash) are left out."""
+        with self._database.write() as connection:
+            row = _mine(connection, attempt)
+            recorded = {"stdout": row["stdout_bytes"], "stderr": row["stderr_bytes"]}
+            rows = []
+            for chunk in chunks:
+                known = recorded[chunk.stream] - chunk.offset
+                if known < len(chunk.data):
+                    rows.append(_output_row(attempt, chunk, max(0, known)))
+                    recorded[chunk.stream] = chunk.offset + len(chunk.data)
+            if rows and _job_exists(connection, attempt.job_id):
+                connection.execute(insert(output), rows)
+            _set_attempt(
+                connection, attempt, stdout_bytes=recorded["stdout"], stderr_bytes=recorded["stderr"]
+            )
+
+    def ended(self, attempt: Attempt, outcome: Outcome, on_fail: OnFail, now: datetime) -> None:
+        """The tree is gone: the slot is free, the job is Done, Failed, or New again as `on_fail` says."""
+        with self._database.write() as connection:
+            row = _mine(connection, attempt)
+            if not _job_exists(connection, attempt.job_id):
+                connection.execute(delete(attempts).where(attempts.c.id == attempt.id))
+                connection.execute(delete(output).where(output.c.job_id == attempt.job_id))
+                return
+            cancelled_by = row["cancelled_by"] if row["cancel_requested_at"] else None
+            reason = f"cancelled by {cancelled_by}" if cancelled_by else outcome.reason
+            _set_attempt(
+                connection,
+                attempt,
+                state=AttemptState.ENDED,
+                ended_at=outcome.ended_at or now,
+                exit_code=outcome.exit_code,
+                reason=reason,
+                output_cut=outcome.output_cut,
+            )
+            _conclude(
+                connection, attempt, outcome.exit_code, reason, on_fail, now, cancelled=bool(cancelled_by)
+            )
+
+    def give_back(self, attempt: Attempt) -> None:
+        """Undo a take whose command never started: New again at its place; no execution is counted."""
+        with self._database.write() as connection:
+            _mine(connection, attempt)
+            connection.execute(delete(attempts).where(attempts.c.id == attempt.id))
+            _set_job(connection, attempt, status=JobStatus.NEW, attempt=jobs.c.attempt - 1)
+
+
+def _conclude(
+    connection: Connection,
+    attempt: Attempt,
+    exit_code: int | None,
+    reason: str | None,
+    on_fail: OnFail,
+    now: datetime,
+    *,
+    cancelled: bool,
+) -> None:
+    if exit_code == 0 and not cancelled:
+        _set_job(connection, attempt, status=JobStatus.DONE, end_time=now)
+        return
+    text = reason or f"exit code {exit_code}"
+    tries = connection.execute(select(jobs.c.try_count).where(jobs.c.id == attempt.job_id)).scalar_one() + 1
+    if cancelled or on_fail.when is None or tries > on_fail.count:
+        code = CANCELLED if cancelled else FAILED
+        _set_job(
+            connection, attempt, status=JobStatus.FAILED, try_count=tries, end_time=now,
+            reason_code=code, reason_text=text,
+        )  # fmt: skip
+        return
+    again: dict[str, Any] = {"status": JobStatus.NEW, "try_count": tries}
+    if on_fail.when is RetryWhen.LATER:
+        last = select(func.max(jobs.c.seq)).where(jobs.c.queue_name == attempt.queue_name).scalar_subquery()
+        again["seq"] = last + 1
+    _set_job(connection, attempt, **again)
+
+
+def _mine(connection: Connection, attempt: Attempt) -> RowMapping:
+    row = connection.execute(select(attempts).where(attempts.c.id == attempt.id)).mappings().one_or_none()
+    if row is None or row["token"] != attempt.token or row["state"] == AttemptState.ENDED:
+        raise OldToken(attempt.job_id, attempt.number)
+    return row
+
+
+def _job_exists(connection: Connection, job_id: int) -> bool:
+    return connection.execute(select(jobs.c.id).where(jobs.c.id == job_id)).first() is not None
+
+
+def _set_attempt(connection: Connection, attempt: Attempt, **values: Any) -> None:
+    connection.execute(update(attempts).where(attempts.c.id == attempt.id).values(**values))
+
+
+def _set_job(connection: Connection, attempt: Attempt, **values: Any) -> None:
+    values.setdefault("reason_code", None)
+    values.setdefault("reason_text", None)
+    values.setdefault("reason_until", None)
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == attempt.job_id, jobs.c.attempt == attempt.number)
+        .values(version=jobs.c.version + 1, **values)
+    )
+
+
+def _output_row(attempt: Attempt, chunk: Chunk, known: int) -> dict[str, Any]:
+    return {
+        "job_id": attempt.job_id,
+        "attempt": attempt.number,
+        "stream": chunk.stream,
+        "offset": chunk.offset + known,
+        "time": chunk.time,
+        "data": chunk.data[known:],
+    }
+
+
+def _attempt(row: RowMapping) -> Attempt:
+    return Attempt(
+        id=row["id"],
+        job_id=row["job_id"],
+        number=row["number"],
+        token=row["token"],
+        queue_name=row["queue_name"],
+        host_name=row["host_name"],
+        state=AttemptState(row["state"]),
+        stdout_bytes=row["stdout_bytes"],
+        stderr_bytes=row["stderr_bytes"],
+        cancel_requested=row["cancel_requested_at"] is not None,
+    )

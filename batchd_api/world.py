@@ -1,0 +1,221 @@
+"""The planner's two hands: reads the world from the database, writes the plan back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
+
+from batchd_api.db.session import Database
+from batchd_api.db.tables import attempts, dispatchers, jobs, queues, schedules
+from batchd_api.planner import BusyView, DispatcherView, HostView, JobView, Plan, QueueView, Start, World
+from batchd_api.statuses import AttemptState, JobStatus, Reason, ReasonCode
+from batchd_flows.job_types import JobTypes
+from batchd_flows.windows import parse_schedule
+
+LOOK_AHEAD = 300  # jobs of a queue that the planner looks at; the rest stand behind them
+DISPATCHER_ALIVE_SECONDS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """The world at one moment, and the reasons that the rows carry now."""
+
+    world: World
+    reasons: Mapping[int, Reason | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """An attempt that a plan has just written down."""
+
+    job_id: int
+    number: int
+    dispatcher: str
+
+
+class WorldStore:
+    """Blocking, as everything that talks to the database."""
+
+    def __init__(
+        self, database: Database, job_types: JobTypes, hosts: Mapping[str, HostView], zone: ZoneInfo
+    ) -> None:
+        self._database = database
+        self._job_types = job_types
+        self._hosts = hosts
+        self._zone = zone
+        self._last_start: dict[str, datetime] = {}
+
+    def look(self, now: datetime, *, prefect_down: str | None) -> Seen:
+        """Read everything a plan rests on, in one snapshot."""
+        with self._database.read() as connection:
+            queue_rows = self._queue_rows(connection)
+            job_rows = [row for queue in queue_rows for row in _new_jobs(connection, queue["name"])]
+            busy_rows = _busy_rows(connection)
+            dispatcher_rows = _dispatcher_rows(connection, now)
+        host_of_queue = {row["name"]: row["host_name"] for row in queue_rows}
+        world = World(
+            now=now,
+            zone=self._zone,
+            queues=[self._queue_view(row) for row in queue_rows],
+            jobs=[self._job_view(row, host_of_queue) for row in job_rows],
+            busy=[BusyView(**row) for row in busy_rows],
+            dispatchers=[_dispatcher_view(row) for row in dispatcher_rows],
+            hosts=list(self._hosts.values()),
+            type_limits={t.name: t.max_jobs for t in self._job_types if t.max_jobs is not None},
+            prefect_down=prefect_down,
+        )
+        return Seen(world=world, reasons={row["id"]: reason_of(row) for row in job_rows})
+
+    def apply(self, seen: Seen, plan: Plan) -> list[Taken]:
+        """Write the plan down: a compare-and-set a start, and the changed reasons. Returns what was taken."""
+        changed = {job: reason for job, reason in plan.reasons.items() if seen.reasons.get(job) != reason}
+        if not plan.starts and not changed:
+            return []
+        taken: list[Taken] = []
+        with self._database.write() as connection:
+            for start in plan.starts:
+                number = self._take(connection, start, seen.world.now)
+                if number:
+                    taken.append(Taken(job_id=start.job_id, number=number, dispatcher=start.dispatcher))
+            for job_id, reason in changed.items():
+                _write_reason(connection, job_id, reason, seen.reasons.get(job_id))
+        return taken
+
+    def _take(self, connection: Connection, start: Start, now: datetime) -> int | None:
+        row = connection.execute(
+            update(jobs)
+            .where(jobs.c.id == start.job_id, jobs.c.status == JobStatus.NEW)
+            .values(
+                status=JobStatus.WAITING,
+                attempt=jobs.c.attempt + 1,
+                version=jobs.c.version + 1,
+                reason_code=None,
+                reason_text=None,
+                reason_until=None,
+            )
+            .returning(jobs.c.attempt, jobs.c.queue_name)
+        ).one_or_none()
+        if row is None:
+            return None
+        connection.execute(
+            insert(attempts).values(
+                job_id=start.job_id,
+                number=row.attempt,
+                token=secrets.token_urlsafe(24),
+                queue_name=row.queue_name,
+                host_name=start.host_name,
+                dispatcher=start.dispatcher,
+                state=AttemptState.TAKEN,
+                taken_at=now,
+            )
+        )
+        self._last_start[row.queue_name] = now
+        return int(row.attempt)
+
+    def _queue_rows(self, connection: Connection) -> list[RowMapping]:
+        query = (
+            select(queues, schedules.c.weekdays, schedules.c.time)
+            .join_from(queues, schedules)
+            .order_by(queues.c.name)
+        )
+        return list(connection.execute(query).mappings())
+
+    def _queue_view(self, row: RowMapping) -> QueueView:
+        return QueueView(
+            name=row["name"],
+            enabled=row["enabled"],
+            schedule=parse_schedule(row["schedule_name"], row["weekdays"], row["time"]),
+            max_jobs=row["max_jobs"],
+            last_start=self._last_start.get(row["name"]),
+        )
+
+    def _job_view(self, row: RowMapping, host_of_queue: Mapping[str, str | None]) -> JobView:
+        type_host = (
+            self._job_types.get(row["type_name"]).host_name if row["type_name"] in self._job_types else None
+        )
+        return JobView(
+            id=row["id"],
+            queue_name=row["queue_name"],
+            seq=row["seq"],
+            type_name=row["type_name"],
+            start_time=row["start_time"],
+            host_name=row["host_name"] or type_host or host_of_queue[row["queue_name"]],
+        )
+
+
+def reason_of(row: Mapping[str, Any]) -> Reason | None:
+    """The reason that a job's row carries, if it waits for one of the planner's."""
+    if row["reason_code"] not in set(ReasonCode):
+        return None
+    return Reason(
+        code=ReasonCode(row["reason_code"]), text=row["reason_text"] or "", until=row["reason_until"]
+    )
+
+
+def beat(database: Database, name: str, workers: int, queue_names: list[str] | None, now: datetime) -> None:
+    """Say that this dispatcher is alive."""
+    values = {"workers": workers, "queues": queue_names, "seen_at": now}
+    with database.write() as connection:
+        found = connection.execute(update(dispatchers).where(dispatchers.c.name == name).values(**values))
+        if found.rowcount == 0:
+            connection.execute(insert(dispatchers).values(name=name, **values))
+
+
+def _new_jobs(connection: Connection, queue_name: str) -> list[RowMapping]:
+    query = (
+        select(jobs)
+        .where(jobs.c.queue_name == queue_name, jobs.c.status == JobStatus.NEW)
+        .order_by(jobs.c.seq)
+        .limit(LOOK_AHEAD)
+    )
+    return list(connection.execute(query).mappings())
+
+
+def _busy_rows(connection: Connection) -> list[RowMapping]:
+    # A deleted job's tree may still be ending: its attempt holds the slot until it is gone.
+    query = (
+        select(
+            attempts.c.job_id,
+            attempts.c.queue_name,
+            attempts.c.dispatcher,
+            attempts.c.host_name,
+            func.coalesce(jobs.c.type_name, "").label("type_name"),
+        )
+        .join_from(attempts, jobs, attempts.c.job_id == jobs.c.id, isouter=True)
+        .where(attempts.c.state != AttemptState.ENDED)
+    )
+    return list(connection.execute(query).mappings())
+
+
+def _dispatcher_rows(connection: Connection, now: datetime) -> list[RowMapping]:
+    alive_since = now - timedelta(seconds=DISPATCHER_ALIVE_SECONDS)
+    return list(
+        connection.execute(select(dispatchers).where(dispatchers.c.seen_at >= alive_since)).mappings()
+    )
+
+
+def _dispatcher_view(row: RowMapping) -> DispatcherView:
+    names = row["queues"]
+    return DispatcherView(
+        name=row["name"], workers=row["workers"], queues=None if names is None else frozenset(names)
+    )
+
+
+def _write_reason(connection: Connection, job_id: int, reason: Reason, before: Reason | None) -> None:
+    shown_changes = before is None or before.code != reason.code  # only then does Prefect get a new state
+    connection.execute(
+        update(jobs)
+        .where(and_(jobs.c.id == job_id, jobs.c.status == JobStatus.NEW))
+        .values(
+            reason_code=reason.code,
+            reason_text=reason.text,
+            reason_until=reason.until,
+            version=jobs.c.version + (1 if shown_changes else 0),
+        )
+    )

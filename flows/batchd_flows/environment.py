@@ -1,0 +1,25 @@
+"""What a job inherits from the dispatcher's environment: everything but secrets, or a short list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_SECRET_NAME = re.compile(
+    r"^PREFECT|^BATCHD_|^BATCH_|PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY"
+    r"|AUTH_STRING|CONNECTION_(STRING|URL)|DATABASE_URL|^PG(PASSFILE|SERVICE)|^CREDENTIALS_DIRECTORY",
+    re.IGNORECASE,
+)
+_URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
+_CLEAN = re.compile(r"^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TERM|XDG_\w+)$")
+
+
+def job_environment(inherited: Mapping[str, str], *, clean: bool = False) -> dict[str, str]:
+    """The part of `inherited` that a job may see; with `clean`, only what every program needs."""
+    return {
+        name: value
+        for name, value in inherited.items()
+        if not _SECRET_NAME.search(name)
+        and not _URL_WITH_PASSWORD.search(value)
+        and (not clean or _CLEAN.match(name))
+    }

@@ -1,0 +1,205 @@
+"""One attempt, from its folder to its exit code: starts what has not started, reads on where it stopped.
+
+The command belongs to its supervisor, not to us: this only follows the files. So the same call serves a first
+start and a re-attachment after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from batchd_flows.supervisor import Launch, Machine, RunState, RunStatus, SupervisorError
+
+Stream = Literal["stdout", "stderr"]
+STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
+CHUNK_BYTES = 64 * 1024
+CHUNKS_A_WRITE = 16  # bounds the memory that one job's backlog of output takes
+LOOK_SECONDS = 0.4  # output is recorded well within a second of being written
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Bytes as the command wrote them, at most CHUNK_BYTES, from `offset` of their stream."""
+
+    stream: Stream
+    offset: int
+    data: bytes
+    time: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How an attempt ended. `exit_code` null: nobody knows, `reason` says why."""
+
+    exit_code: int | None
+    reason: str | None = None
+    output_cut: bool = False
+    ended_at: datetime | None = None
+
+
+class RunRecorder(Protocol):
+    """Where a run's output and end go. Each call returns when it is stored."""
+
+    async def started(self, at: datetime) -> None: ...
+
+    async def output(self, chunks: Sequence[Chunk]) -> None: ...
+
+    async def ended(self, outcome: Outcome) -> None: ...
+
+
+@dataclass
+class MemoryRecorder:
+    """Keeps everything in memory: for flows that run without a batchd database, and for tests."""
+
+    start: datetime | None = None
+    chunks: list[Chunk] = field(default_factory=list)
+    outcome: Outcome | None = None
+
+    async def started(self, at: datetime) -> None:
+        self.start = at
+
+    async def output(self, chunks: Sequence[Chunk]) -> None:
+        self.chunks.extend(chunks)
+
+    async def ended(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    def text(self, stream: Stream) -> bytes:
+        return b"".join(chunk.data for chunk in self.chunks if chunk.stream == stream)
+
+
+@dataclass
+class Position:
+    """How many bytes of each stream are recorded."""
+
+    stdout: int = 0
+    stderr: int = 0
+
+    def of(self, stream: Stream) -> int:
+        return self.stdout if stream == "stdout" else self.stderr
+
+    def advance(self, chunk: Chunk) -> None:
+        if chunk.stream == "stdout":
+            self.stdout += len(chunk.data)
+        else:
+            self.stderr += len(chunk.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """An attempt on a machine. `launch` null: only follow what was started before."""
+
+    machine: Machine
+    folder: Path
+    recorder: RunRecorder
+    launch: Launch | None = None
+    position: Position = field(default_factory=Position)
+    grace_seconds: float = 10
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    async def perform(self) -> Outcome:
+        """Start it if it has not started, follow it to its end, record all, clean up.
+
+        Cancelling this coroutine only detaches: the command goes on.
+        """
+        status = await asyncio.to_thread(self.machine.status, self.folder)
+        if status.state in (RunState.ABSENT, RunState.PREPARED):
+            if self.launch is None:
+                return await self._end(Outcome(exit_code=None, reason="outcome unknown: its folder is gone"))
+            try:
+                await asyncio.to_thread(self.machine.start, self.launch)
+            except SupervisorError as error:
+                return await self._end(Outcome(exit_code=None, reason=str(error)))
+            status = await asyncio.to_thread(self.machine.status, self.folder)
+        await self.recorder.started(status.started_at or self.clock())
+        status = await self._follow(status)
+        if status.state is not RunState.ENDED or status.reason is not None:
+            await self._end_tree()
+        return await self._end(self._outcome(status))
+
+    async def _follow(self, status: RunStatus) -> RunStatus:
+        with _ExitWatch(status.pid if status.state is RunState.RUNNING else None) as exit_watch:
+            while status.state is RunState.RUNNING:
+                await exit_watch.wait(LOOK_SECONDS)
+                # The state first, then the output: what was written before the end is then all read.
+                status = await asyncio.to_thread(self.machine.status, self.folder)
+                await self._read_output()
+        await self._read_output()
+        return status
+
+    async def _read_output(self) -> None:
+        while chunks := await asyncio.to_thread(self._next_chunks):
+            await self.recorder.output(chunks)
+            for chunk in chunks:
+                self.position.advance(chunk)
+
+    def _next_chunks(self) -> list[Chunk]:
+        now = self.clock()
+        chunks: list[Chunk] = []
+        for stream in STREAMS:
+            offset = self.position.of(stream)
+            data = self.machine.read(self.folder, stream, offset, CHUNK_BYTES * CHUNKS_A_WRITE)
+            for start in range(0, len(data), CHUNK_BYTES):
+                part = data[start : start + CHUNK_BYTES]
+                chunks.append(Chunk(stream=stream, offset=offset + start, data=part, time=now))
+        return chunks
+
+    def _outcome(self, status: RunStatus) -> Outcome:
+        if status.state is not RunState.ENDED:
+            reason = "outcome unknown: the process is gone and left no exit code"
+            return Outcome(exit_code=None, reason=reason, output_cut=status.output_cut)
+        return Outcome(
+            exit_code=status.exit_code,
+            reason=status.reason,
+            output_cut=status.output_cut,
+            ended_at=status.ended_at,
+        )
+
+    async def _end_tree(self) -> None:
+        """After anything but a plain exit: whatever is left of the tree ends, and only then the slot is free.
+
+        (A command that exits by itself may leave something behind on purpose.)
+        """
+        while not await asyncio.to_thread(self.machine.gone, self.folder):
+            await asyncio.to_thread(self.machine.cancel, self.folder, grace_seconds=self.grace_seconds)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _end(self, outcome: Outcome) -> Outcome:
+        await self.recorder.ended(outcome)
+        await asyncio.to_thread(self.machine.remove, self.folder)
+        return outcome
+
+
+class _ExitWatch:
+    """Wakes when a process ends, where the system can say so (Linux' pidfd); else sleeps."""
+
+    def __init__(self, pid: int | None) -> None:
+        self._fd: int | None = None
+        self._ended = asyncio.Event()
+        if pid is not None:
+            with suppress(OSError):
+                self._fd = os.pidfd_open(pid)
+
+    def __enter__(self) -> _ExitWatch:
+        if self._fd is not None:
+            asyncio.get_running_loop().add_reader(self._fd, self._ended.set)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd is not None:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            os.close(self._fd)
+
+    async def wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        if self._fd is not None and self._ended.is_set():
+            asyncio.get_running_loop().remove_reader(self._fd)  # it stays readable for ever
+            self._ended.clear()
