@@ -73,10 +73,8 @@ def no_config(path: Path) -> Fields:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        # O_NONBLOCK: a FIFO in the folder must not stop the start.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ConfigError(path, 1, "", "is not a regular file")
             return file.read(MAX_BYTES + 1)
     except OSError as error:
@@ -84,6 +82,11 @@ def _read_bytes(path: Path) -> bytes:
             "there is no such file" if error.errno == errno.ENOENT else f"cannot be read: {error.strerror}"
         )
         raise ConfigError(path, 1, "", reason) from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A FIFO in the folder must not stop the start."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 @dataclass(frozen=True)
