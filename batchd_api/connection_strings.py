@@ -23,7 +23,7 @@ def sqlite_url(text: str) -> str:
     """A path, `:memory:` or a `sqlite://` URL; ValueError with a sentence."""
     if looks_like_postgres(text):
         raise ValueError("is PostgreSQL's form, but the driver is Sqlite")
-    path = re.sub(r"^/(?=[^/]|$)", "", _SQLITE_URL.sub("", text)) if _SQLITE_URL.match(text) else text
+    path = _SQLITE_URL.sub("", text).removeprefix("/") if _SQLITE_URL.match(text) else text
     if path in ("", ":memory:"):
         return "sqlite:///:memory:"
     if "?" in path:

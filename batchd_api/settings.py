@@ -250,7 +250,10 @@ def _read_logging(top: Fields) -> LoggingSettings:
         format=section.text("format") or default.format,
         level=given_or(where.choice(key, LogLevel), default.level),
         filter=MappingProxyType(
-            {prefix: given_or(levels.choice(prefix, LogLevel), default.level) for prefix in levels.keys()}  # noqa: SIM118
+            {
+                prefix: given_or(levels.choice(prefix, LogLevel), default.level)
+                for prefix in levels.given_keys()
+            }
         ),
     )
     section.finish()

@@ -319,7 +319,7 @@ def _read_on_fail(fields: Fields) -> OnFail:
     if fields.is_mapping("on_fail"):
         section = fields.section("on_fail")
         retry = section.section("retry")
-        if "retry" not in section.keys():  # noqa: SIM118 - `in section` would take `retry:` for absent
+        if "retry" not in section.given_keys():  # `in section` would take `retry:` for absent
             raise section.error("retry", "is missing; on_fail is 'continue', 'retry' or a retry mapping")
         when = given_or(retry.choice("when", RetryWhen), RetryWhen.NOW)
         on_fail = OnFail(when=when, count=given_or(retry.integer("count", maximum=1_000_000), 1))

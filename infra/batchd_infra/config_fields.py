@@ -77,7 +77,7 @@ class Fields:
     def __contains__(self, key: str) -> bool:
         return self._node(key) is not None
 
-    def keys(self) -> tuple[str, ...]:
+    def given_keys(self) -> tuple[str, ...]:
         """The keys that stand in the file."""
         return tuple(self._mapping.entries)
 
