@@ -116,9 +116,9 @@ class Books:
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
 
-    def note_created(self, run: RunView, job_id: int, name: str) -> None:
+    def note_created(self, run: RunView, job_id: int) -> None:
         """A run exists. If its job has gone meanwhile, the run is due to be removed."""
-        values = {"id": run.id, "job_id": job_id, "attempt": run.attempt, "number": run.number, "name": name}
+        values = {"id": run.id, "job_id": job_id, "attempt": run.attempt, "number": run.number}
         with self._database.write() as connection:
             there = connection.execute(select(jobs.c.id).where(jobs.c.id == job_id)).first() is not None
             connection.execute(delete(flow_runs).where(flow_runs.c.id == run.id))

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from batchd_api.db.session import Database
@@ -133,11 +134,11 @@ class Dispatcher:
             if attempt.id not in self._cares:
                 care = asyncio.create_task(self._perform(attempt), name=f"attempt {attempt.folder_name}")
                 self._cares[attempt.id] = care
-                care.add_done_callback(lambda _, attempt_id=attempt.id: self._let_go(attempt_id))
+                care.add_done_callback(partial(self._let_go, attempt.id))
             elif attempt.cancel_requested and attempt.id not in self._cancelled:
                 await self._cancel(attempt)
 
-    def _let_go(self, attempt_id: int) -> None:
+    def _let_go(self, attempt_id: int, _care: asyncio.Task[None]) -> None:
         self._cares.pop(attempt_id, None)
         self._cancelled.discard(attempt_id)
         self.wake()

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select
 
 from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, jobs, queues, schedules
 from batchd_api.recorder import Attempt
-from batchd_flows.command_lines import TemplateError, UnusableValue, compile_command
+from batchd_flows.command_lines import compile_command
 from batchd_flows.environment import job_environment
-from batchd_flows.job_types import JobType, JobTypeNotFound, JobTypes, OnFail, ParameterError, resolve_params
+from batchd_flows.errors import FlowsError
+from batchd_flows.job_types import JobType, JobTypes, OnFail, resolve_params
 from batchd_flows.supervisor import Launch
 from batchd_flows.windows import is_open, parse_schedule
 
@@ -111,13 +111,13 @@ class Launches:
                 global_variables=self._settings.variables,
                 default_syntax=self._settings.default_syntax,
             )
-        except (JobTypeNotFound, ParameterError, TemplateError, UnusableValue) as error:
+        except FlowsError as error:
             raise CannotLaunch(str(error)) from error
         return Launch(
             folder=self.folder(attempt),
             script=command.script,
             environment=self._environment(attempt, job_type, command.environment),
-            working_directory=job_type.working_directory,
+            working_directory=row["working_directory"] or job_type.working_directory,
             timeout_seconds=job_type.timeout_seconds,
             silence_seconds=job_type.silence_seconds,
             kill_after_seconds=job_type.kill_after_seconds or KILL_AFTER_SECONDS,
@@ -134,7 +134,8 @@ class Launches:
         }
         return {**inherited, **job_type.environment, **of_command, **ours}
 
-    def _job(self, attempt: Attempt) -> Mapping[str, Any] | None:
-        query = select(jobs.c.type_name, jobs.c.params).where(jobs.c.id == attempt.job_id)
+    def _job(self, attempt: Attempt) -> RowMapping | None:
+        columns = (jobs.c.type_name, jobs.c.params, jobs.c.working_directory)
+        query = select(*columns).where(jobs.c.id == attempt.job_id)
         with self._database.read() as connection:
             return connection.execute(query).mappings().one_or_none()

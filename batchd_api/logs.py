@@ -28,7 +28,7 @@ _LEVELS = {
 
 
 class Lines(logging.Formatter):
-    """`{time} {level} {source} {message} …`; `{level:~l}` is in lower case; a field without a value is empty."""
+    """`{time} {level} {source} {message} …`; `{level:~l}` is lower case; a field without a value is empty."""
 
     def __init__(self, template: str) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from batchd_api.books import Backlog, Books, Entry
+from batchd_api.books import Backlog, Books, Entry, QueueEntry
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.reconcile import Action, Create, End, Hold, Remove, Run, RunView, Shown, Wait, reconcile
 from batchd_api.recorder import Attempt
@@ -31,6 +31,7 @@ from batchd_flows.orchestrator_records import (
     OrchestratorRefused,
     OrchestratorUnavailable,
     PoolGone,
+    PoolOfAnotherType,
     PoolSpec,
     RunGone,
     StateRefused,
@@ -38,6 +39,7 @@ from batchd_flows.orchestrator_records import (
     Waiting,
 )
 from batchd_flows.orchestrator_records import End as RunEnd
+from batchd_flows.versions import BrokenVersions
 
 log = logging.getLogger("batchd.mirror")
 
@@ -47,6 +49,7 @@ LOG_SECONDS = 1.0  # at most one block a second and run
 LOG_ROWS = 32
 IDLE_SECONDS = 5.0  # a look without being woken
 LONGEST_PAUSE_SECONDS = 5.0
+STUCK_SECONDS = 60.0
 
 
 class CancelledInPrefect(Exception):
@@ -122,9 +125,8 @@ class Mirror:
         while True:
             try:
                 busy = await self._step()
-                self._say(None)
                 pause = 0.2
-            except OrchestratorUnavailable as error:
+            except (OrchestratorUnavailable, OrchestratorRefused, BrokenVersions) as error:
                 self._say(str(error))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
@@ -156,9 +158,10 @@ class Mirror:
 
     async def _step(self) -> bool:
         """One round: claims, and at most BATCH rows. False: nothing was due."""
-        if not self._pools and not await self._orchestrator.healthy():
-            raise OrchestratorUnavailable("it is starting")
+        if self._down:
+            await self._orchestrator.probe()
         await self._show_queues()
+        self._say(None)
         worked = await self._serve_claims()
         now = time.monotonic()
         self._stuck = {job: until for job, until in self._stuck.items() if until > now}
@@ -178,15 +181,22 @@ class Mirror:
     async def _show_queues(self) -> None:
         queues = await asyncio.to_thread(self._books.queues)
         for queue in queues:
-            spec = self._words.pool(queue)
-            if self._pools.get(queue.name) != spec:
-                await self._orchestrator.ensure_pool(spec)
-                self._pools[queue.name] = spec
-            if time.monotonic() - self._beaten_at.get(queue.name, -HEARTBEAT_SECONDS) >= HEARTBEAT_SECONDS:
-                await self._beat(queue.name)
+            await self._show_queue(queue)
         for name in set(self._pools) - {queue.name for queue in queues}:
             await self._orchestrator.delete_pool(pool_name(name))
             self._forget_pool(name)
+
+    async def _show_queue(self, queue: QueueEntry) -> None:
+        spec = self._words.pool(queue)
+        if self._pools.get(queue.name) != spec:
+            try:
+                await self._orchestrator.ensure_pool(spec)
+            except (OrchestratorRefused, PoolOfAnotherType) as error:
+                # Said once; the queue's jobs run all the same, unseen in Prefect.
+                log.error("queue %s: %s", queue.name, error)  # noqa: TRY400
+            self._pools[queue.name] = spec
+        if time.monotonic() - self._beaten_at.get(queue.name, -HEARTBEAT_SECONDS) >= HEARTBEAT_SECONDS:
+            await self._beat(queue.name)
 
     async def _beat(self, queue_name: str) -> None:
         try:
@@ -259,19 +269,27 @@ class Mirror:
 
     async def _show_patiently(self, job_id: int) -> None:
         try:
-            await self._show(job_id)
+            if not await self._show(job_id):
+                self._stuck[job_id] = time.monotonic() + 1
+        except OrchestratorUnavailable:
+            raise
         except (OrchestratorRefused, StateRefused) as error:
             log.error("job %d: %s", job_id, error)  # noqa: TRY400  it is said whole in its sentence
-            self._stuck[job_id] = time.monotonic() + 60
+            self._stuck[job_id] = time.monotonic() + STUCK_SECONDS
+        except Exception:
+            log.exception("job %d cannot be shown in Prefect; the others go on", job_id)
+            self._stuck[job_id] = time.monotonic() + STUCK_SECONDS
 
-    async def _show(self, job_id: int) -> None:
+    async def _show(self, job_id: int) -> bool:
+        """False: something in Prefect was gone; the row stays due and is looked at afresh."""
         entry = await asyncio.to_thread(self._books.entry, job_id)
         if entry is None:
-            return
+            return True
         for action in reconcile(entry.row, entry.runs):
             if not await self._carry_out(entry, action):
-                return  # something was gone; the row stays due and is looked at afresh
+                return False
         await asyncio.to_thread(self._books.note_mirrored, job_id, entry.version)
+        return True
 
     async def _carry_out(self, entry: Entry, action: Action) -> bool:
         if isinstance(action, Create):
@@ -323,7 +341,7 @@ class Mirror:
             queue_name=row.queue_name,
             shown=spec.waiting.code_name,
         )
-        await asyncio.to_thread(self._books.note_created, run, row.job_id, spec.name)
+        await asyncio.to_thread(self._books.note_created, run, row.job_id)
         return run
 
     async def _remove(self, run_id: str) -> None:

@@ -73,7 +73,7 @@ class Recorder:
         return None if row is None else _attempt(row)
 
     def request_cancel(self, attempt: Attempt, by: str, now: datetime) -> None:
-        """Its end will count as a cancellation, whatever `on_fail` says. The first who asked is remembered."""
+        """Its end will count as cancelled, whatever `on_fail` says. The first who asked is remembered."""
         with self._database.write() as connection:
             row = _mine(connection, attempt)
             if row["cancel_requested_at"] is None:
@@ -176,11 +176,11 @@ def _job_exists(connection: Connection, job_id: int) -> bool:
     return connection.execute(select(jobs.c.id).where(jobs.c.id == job_id)).first() is not None
 
 
-def _set_attempt(connection: Connection, attempt: Attempt, **values: Any) -> None:
+def _set_attempt(connection: Connection, attempt: Attempt, /, **values: Any) -> None:
     connection.execute(update(attempts).where(attempts.c.id == attempt.id).values(**values))
 
 
-def _set_job(connection: Connection, attempt: Attempt, **values: Any) -> None:
+def _set_job(connection: Connection, attempt: Attempt, /, **values: Any) -> None:
     values.setdefault("reason_code", None)
     values.setdefault("reason_text", None)
     values.setdefault("reason_until", None)

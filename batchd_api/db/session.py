@@ -100,3 +100,11 @@ def _translated() -> Iterator[None]:
         raise DatabaseUnavailable(str(error.orig).splitlines()[0]) from error
     except exc.InterfaceError as error:
         raise DatabaseUnavailable(str(error.orig).splitlines()[0]) from error
+    except exc.TimeoutError as error:  # every connection of the pool is in use
+        raise DatabaseBusy from error
+    except exc.DatabaseError as error:
+        if type(error) is not exc.DatabaseError:
+            raise
+        raise DatabaseUnavailable(str(error.orig).splitlines()[0]) from error  # a damaged file
+    except sqlite3.Error as error:  # while a connection is made ready
+        raise DatabaseUnavailable(str(error)) from error

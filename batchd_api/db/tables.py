@@ -130,6 +130,7 @@ jobs = Table(
     Column("host_name", Text),
     Column("notes", Text),
     Column("params", JSON, nullable=False),  # string → string, as given
+    Column("working_directory", Text),  # null = the type's
     Column("attempt", Integer, nullable=False, server_default="0"),  # number of the latest, 0 = none yet
     Column("reason_code", String(32)),  # why it waits or why it failed
     Column("reason_text", Text),

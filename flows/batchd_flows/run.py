@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ class Run:
             status = await asyncio.to_thread(self.machine.status, self.folder)
         await self.recorder.started(status.started_at or self.clock())
         status = await self._follow(status)
-        if status.state is not RunState.ENDED or status.reason is not None:
+        if status.state is not RunState.ENDED or status.reason or status.signal:
             await self._end_tree()
         return await self._end(self._outcome(status))
 
@@ -155,9 +156,10 @@ class Run:
         if status.state is not RunState.ENDED:
             reason = "outcome unknown: the process is gone and left no exit code"
             return Outcome(exit_code=None, reason=reason, output_cut=status.output_cut)
+        reason = status.reason or (f"ended by {_signal_name(status.signal)}" if status.signal else None)
         return Outcome(
-            exit_code=status.exit_code,
-            reason=status.reason,
+            exit_code=-status.signal if status.signal else status.exit_code,  # `exit 137` is not a KILL
+            reason=reason,
             output_cut=status.output_cut,
             ended_at=status.ended_at,
         )
@@ -175,6 +177,13 @@ class Run:
         await self.recorder.ended(outcome)
         await asyncio.to_thread(self.machine.remove, self.folder)
         return outcome
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
 
 
 class _ExitWatch:

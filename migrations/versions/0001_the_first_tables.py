@@ -153,6 +153,7 @@ def upgrade() -> None:
         sa.Column("host_name", sa.Text(), nullable=True),
         sa.Column("notes", sa.Text(), nullable=True),
         sa.Column("params", sa.JSON(), nullable=False),
+        sa.Column("working_directory", sa.Text(), nullable=True),
         sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
         sa.Column("reason_code", sa.String(length=32), nullable=True),
         sa.Column("reason_text", sa.Text(), nullable=True),

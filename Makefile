@@ -1,0 +1,47 @@
+# Everything happens in .venv, from the pins of constraints.txt. `make demo` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+BIN := .venv/bin
+TESTS ?= tests
+PYTEST := $(BIN)/python -m pytest --durations=10
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help install run demo test test-slow lint format
+
+help:
+	@echo "make demo        set up, start everything on loopback and run three jobs   (KEEP=1: leave it running)"
+	@echo "make run         set up and start the daemon with your configuration, or with the embedded default"
+	@echo "make test        set up and run the tests       make test-slow   the ones that need real machines or a browser"
+	@echo "make lint        ruff and mypy                  make install     only set up"
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "The module venv is missing: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@if pkg-config --exists libvirt 2>/dev/null && command -v cc >/dev/null; then \
+	  $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[libvirt]' && echo "With libvirt."; \
+	else echo "Left out: the extra libvirt (wants a C compiler, pkg-config and libvirt-dev); all else works without."; fi
+	@touch $@
+
+run: install
+	@$(BIN)/batchd
+
+demo: install
+	@$(BIN)/python -m demo.run $(if $(KEEP),--keep)
+
+test: install
+	$(PYTEST) -m "not slow" $(TESTS)
+
+test-slow: install
+	$(PYTEST) -m slow --timeout 900 $(TESTS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

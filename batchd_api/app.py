@@ -1,0 +1,382 @@
+"""The composition root: makes every part from the settings, runs them in one process, stops them in order."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import uvicorn
+
+from batchd_api import logs
+from batchd_api.books import Books
+from batchd_api.db.session import Database
+from batchd_api.db.upgrade import upgrade
+from batchd_api.dispatcher import Dispatcher
+from batchd_api.errors import BatchdError, StartupError
+from batchd_api.facade import FacadeParts, create_facade
+from batchd_api.launches import Launches, LaunchSettings
+from batchd_api.mirror import Mirror
+from batchd_api.options import FacadeOptions
+from batchd_api.planner import HostView
+from batchd_api.prefect_words import PrefectWords
+from batchd_api.recorder import Recorder
+from batchd_api.services.installation import ensure_first_rows
+from batchd_api.settings import database_url
+from batchd_api.settings_records import DaemonMode, JobEnvironment, Settings
+from batchd_api.startup import AUTH_FILE, prepare_state_directory, read_settings, server_settings
+from batchd_api.world import WorldStore
+from batchd_flows.command_lines import TemplateError, check_template
+from batchd_flows.job_types import JobType, JobTypes, load_job_types
+from batchd_flows.local_machine import LocalMachine
+from batchd_flows.orchestrator import Orchestrator
+from batchd_flows.server import EmbeddedServer, ServerError
+from batchd_infra.config_files import ConfigError, config_folders
+from batchd_infra.hosts import Hosts, load_hosts
+
+log = logging.getLogger("batchd")
+
+REFUSED = 2
+SERVER_LOOK_SECONDS = 5.0
+FACADE_STOP_SECONDS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the configuration gives, read once at start."""
+
+    settings: Settings
+    mode: DaemonMode
+    database: Database
+    job_types: JobTypes
+    hosts: Hosts
+    installation_id: str
+
+    @property
+    def serves(self) -> bool:
+        return self.mode in (DaemonMode.BOTH, DaemonMode.MANAGER)
+
+    @property
+    def dispatches(self) -> bool:
+        return self.mode in (DaemonMode.BOTH, DaemonMode.DISPATCHER)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="batchd")
+    parser.add_argument("--mode")
+    parser.add_argument("--config", type=Path)
+    arguments = parser.parse_args()
+    try:
+        with opened(arguments.config, arguments.mode) as parts:
+            asyncio.run(run(parts))
+    except* (BatchdError, ServerError) as refused:
+        for error in refused.exceptions:
+            print(f"batchd: {error}", file=sys.stderr)
+        sys.exit(REFUSED)
+
+
+@contextlib.contextmanager
+def opened(config: Path | None, mode: str | None) -> Iterator[Parts]:
+    """Read the configuration and open the database. Raises StartupError, before anything has started."""
+    loaded = read_settings(config, os.environ)
+    settings = loaded.settings
+    logs.configure(settings.logging)
+    for problem in loaded.problems:
+        log.warning("%s", problem)
+    folders = config_folders(config, os.environ)
+    prepare_state_directory(settings)
+    chosen = DaemonMode(mode.capitalize()) if mode else settings.daemon
+    with only_one(settings.state_directory, chosen), _database(settings) as database:
+        upgrade(database)
+        with database.write() as connection:
+            installation_id = ensure_first_rows(connection, datetime.now(UTC))
+        job_types, hosts = read_types_and_hosts(folders, settings)
+        yield Parts(
+            settings=settings,
+            mode=chosen,
+            database=database,
+            job_types=job_types,
+            hosts=hosts,
+            installation_id=installation_id,
+        )
+
+
+@contextlib.contextmanager
+def only_one(state_directory: Path, mode: DaemonMode) -> Iterator[None]:
+    """Hold the state folder: two daemons on one would end each other's server and read each other's jobs."""
+    roles = {DaemonMode.BOTH: ["manager", "dispatcher"]}.get(mode, [mode.value.lower()])
+    with contextlib.ExitStack() as held:
+        for role in roles:
+            file = held.enter_context((state_directory / f"{role}.lock").open("a"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise StartupError(
+                    f"A {role} runs already with the state folder {state_directory}."
+                ) from error
+        yield
+
+
+@contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[Database]:
+    try:
+        url = database_url(settings)
+    except ValueError as error:
+        raise StartupError(str(error)) from error
+    database = Database(url, pool_size=settings.connection_pool_size)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def read_types_and_hosts(folders: tuple[Path, ...], settings: Settings) -> tuple[JobTypes, Hosts]:
+    """Load what the folders define; a bad file is said in the log, the others count."""
+    job_types, problems = load_job_types(folders)
+    hosts, host_problems = load_hosts(folders)
+    for problem in (*problems, *host_problems):
+        log.log(logging.ERROR if isinstance(problem, ConfigError) else logging.WARNING, "%s", problem)
+    variables = {*settings.variables, *(name for host in hosts for name in host.variables)}
+    sound = [job_type for job_type in job_types if _is_sound(job_type, settings, variables)]
+    return JobTypes(sound, {}) if len(sound) < len(list(job_types)) else job_types, hosts
+
+
+def _is_sound(job_type: JobType, settings: Settings, variables: set[str]) -> bool:
+    try:
+        check_template(job_type, settings.default_template_syntax, variables=variables)
+    except TemplateError as error:
+        log.error("%s: %s", job_type.source or "built in", error)  # noqa: TRY400  its sentence says it whole
+        return False
+    return True
+
+
+async def run(parts: Parts) -> None:
+    """Everything, from started to stopped. Jobs that run go on under their supervisors."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(_stopped_together())
+        dispatcher = await _dispatcher(parts, stack, tasks) if parts.dispatches else None
+        if parts.serves:
+            await _serve(parts, tasks, dispatcher.wake if dispatcher else lambda: None)
+        tasks.append(asyncio.create_task(stop.wait(), name="stop"))
+        _announce(parts)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+
+@contextlib.asynccontextmanager
+async def _stopped_together() -> AsyncIterator[list[asyncio.Task[object]]]:
+    tasks: list[asyncio.Task[object]] = []
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _serve(parts: Parts, tasks: list[asyncio.Task[object]], wake: Callable[[], None]) -> None:
+    """The facade; it answers before Prefect does. The embedded server is the manager's child."""
+    settings = parts.settings
+    loop = asyncio.get_running_loop()
+    facade = create_facade(
+        FacadeParts(
+            options=facade_options(settings),
+            database=parts.database,
+            job_types=parts.job_types,
+            hosts=parts.hosts,
+            clock=lambda: datetime.now(UTC),
+            changed=partial(_wake_from_a_thread, loop, wake),
+            variables=settings.variables,
+        )
+    )
+    listener = _listener(settings.manager.host, settings.manager.port)
+    config = uvicorn.Config(
+        facade,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=FACADE_STOP_SECONDS,
+    )
+    tasks.append(asyncio.create_task(_serve_until_cancelled(_Uvicorn(config), listener), name="facade"))
+    if settings.prefect.api_url is None:
+        tasks.append(
+            asyncio.create_task(_keep_server(EmbeddedServer(server_settings(settings))), name="prefect")
+        )
+
+
+def _wake_from_a_thread(loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: we are stopping
+        loop.call_soon_threadsafe(wake)
+
+
+class _Uvicorn(uvicorn.Server):
+    """Signals are the composition root's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve_until_cancelled(server: uvicorn.Server, listener: socket.socket) -> None:
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(serving)
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+async def _keep_server(server: EmbeddedServer) -> None:
+    """Start it, start it again when it dies or hangs, stop it at the end."""
+    try:
+        await server.start()
+        log.info("Prefect answers at %s", server.ui_url)
+        while True:
+            await asyncio.sleep(SERVER_LOOK_SECONDS)
+            try:
+                if await server.ensure_running():
+                    log.warning("the embedded Prefect server had stopped answering; it was started again")
+            except ServerError:
+                log.exception("the embedded Prefect server cannot be started; trying again")
+    finally:
+        await server.stop()
+
+
+async def _dispatcher(
+    parts: Parts, stack: contextlib.AsyncExitStack, tasks: list[asyncio.Task[object]]
+) -> Dispatcher:
+    settings = parts.settings
+    prefect = server_settings(settings)
+    name = dispatcher_name(settings.state_directory)
+    orchestrator = await stack.enter_async_context(
+        Orchestrator(settings.prefect.api_url or prefect.api_url, prefect.auth_string)
+    )
+    words = PrefectWords(
+        parts.job_types,
+        installation_id=parts.installation_id,
+        workers=settings.dispatcher.workers,
+        variables=settings.variables,
+    )
+    dispatcher: Dispatcher
+    mirror = Mirror(
+        Books(parts.database),
+        orchestrator,
+        words,
+        worker_name=name,
+        log_limit_bytes=settings.prefect.log_limit_bytes,
+        availability_changed=lambda: dispatcher.wake(),
+    )
+    dispatcher = Dispatcher(
+        name,
+        database=parts.database,
+        world=WorldStore(parts.database, parts.job_types, host_views(parts.hosts), settings.timezone),
+        recorder=Recorder(parts.database),
+        launches=Launches(parts.database, parts.job_types, _launch_settings(settings)),
+        mirror=mirror,
+        machine=LocalMachine(),
+        workers=settings.dispatcher.workers,
+        queues=settings.dispatcher.queues,
+        poll_timeout_seconds=settings.dispatcher.poll_timeout_seconds,
+    )
+    tasks.append(asyncio.create_task(mirror.run(), name="mirror"))
+    tasks.append(asyncio.create_task(dispatcher.run(), name="dispatcher"))
+    return dispatcher
+
+
+def dispatcher_name(state_directory: Path) -> str:
+    """This machine and this state folder: the same after a restart, another's never."""
+    digest = hashlib.sha256(str(state_directory).encode()).hexdigest()[:6]
+    return f"{socket.gethostname()}-{digest}"
+
+
+def host_views(hosts: Hosts) -> Mapping[str, HostView]:
+    return {
+        host.name: HostView(
+            name=host.name,
+            max_jobs=host.max_jobs,
+            unusable=f"host {host.name} is another machine; this version runs jobs on its own machine only",
+        )
+        for host in hosts
+    }
+
+
+def facade_options(settings: Settings) -> FacadeOptions:
+    manager = settings.manager
+    return FacadeOptions(
+        auth_disabled=manager.auth.disabled,
+        basic=manager.auth.basic,
+        header=manager.auth.header,
+        static_salt=manager.auth.static_salt.get_secret_value() if manager.auth.static_salt else None,
+        allowed_origin=next(iter(manager.web_client.allowed_origins), None),
+        allowed_hosts=manager.allowed_hosts or (),
+        trusted_proxies=tuple(str(network) for network in manager.trusted_proxies),
+        timezone=settings.timezone,
+        static_path=manager.web_client.path,
+    )
+
+
+def _launch_settings(settings: Settings) -> LaunchSettings:
+    folder = settings.state_directory / "attempts"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return LaunchSettings(
+        zone=settings.timezone,
+        attempts_folder=folder,
+        variables=settings.variables,
+        default_syntax=settings.default_template_syntax,
+        environment=dict(os.environ),
+        clean_environment=settings.dispatcher.environment is JobEnvironment.CLEAN,
+    )
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise StartupError(
+            f"The manager cannot listen on {host} port {port} ({error.strerror}): "
+            "end the program that does, or set another manager.port."
+        ) from error
+    return listener
+
+
+def _announce(parts: Parts) -> None:
+    """Where to find what has started, for whoever sits in front of it."""
+    settings = parts.settings
+    if parts.serves:
+        print(f"batchd: REST on http://{settings.manager.host}:{settings.manager.port}", flush=True)
+    if parts.serves and settings.prefect.api_url is None:
+        where = settings.state_directory / AUTH_FILE
+        print(
+            f"batchd: the Prefect UI on {server_settings(settings).origin}, in 10 to 20 seconds; "
+            f"it asks once for the line in {where}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What both the command `batchd` and the process it becomes must agree on before anything starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from batchd_api.errors import StartupError
+from batchd_api.settings import LoadedSettings, load_settings
+from batchd_api.settings_records import Settings
+from batchd_flows.server_settings import ServerError, ServerSettings, load_or_create_auth_string
+from batchd_infra.config_files import ConfigError
+
+AUTH_FILE = "prefect-auth"
+
+
+def read_settings(config_path: Path | None, environ: Mapping[str, str]) -> LoadedSettings:
+    """The settings, or a StartupError whose sentence names file, line and key."""
+    try:
+        loaded = load_settings(config_path, environ)
+    except ConfigError as error:
+        raise StartupError(str(error)) from error
+    if loaded.errors:
+        raise StartupError(str(loaded.errors[0]))
+    return loaded
+
+
+def prepare_state_directory(settings: Settings) -> None:
+    """Make the state folder, for its owner only. Raises StartupError."""
+    folder = settings.state_directory
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StartupError(f"The state folder {folder} cannot be made: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StartupError(f"The state folder {folder} cannot be written: set state_directory, or its owner.")
+
+
+def server_settings(settings: Settings) -> ServerSettings:
+    """The embedded Prefect server's, with its auth string from the state folder. Raises StartupError."""
+    try:
+        auth_string = settings.prefect.auth_string or load_or_create_auth_string(
+            settings.state_directory / AUTH_FILE
+        )
+    except ServerError as error:
+        raise StartupError(str(error)) from error
+    return ServerSettings(
+        home=settings.prefect.home,
+        port=settings.prefect.port,
+        auth_string=auth_string,
+        done_jobs_days=settings.storage.done_jobs_days,
+    )
