@@ -57,7 +57,7 @@ def configure(settings: LoggingSettings) -> None:
     handler = _handler(settings.target)
     handler.setFormatter(Lines(settings.format))
     logging.basicConfig(handlers=[handler], level=_LEVELS[settings.level], force=True)
-    for noisy in ("httpx", "httpcore", "paramiko", "prefect", "uvicorn.access"):
+    for noisy in ("alembic", "asyncio", "httpx", "httpcore", "paramiko", "prefect", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for prefix, level in settings.filter.items():
         logging.getLogger(prefix).setLevel(_LEVELS[level])

@@ -64,14 +64,10 @@ def demonstrate(client: Client, place: DemoPlace) -> None:
             number=client.enqueue(
                 "default", "command", {"command": "echo", "args": "a job goes through a pipe | tr a-z A-Z"}
             ),
-            what="a command with a pipe",
+            what="command: with a pipe",
         ),
-        DemoJob(
-            number=client.enqueue("night", "countdown", {}), what="a script that prints for some seconds"
-        ),
-        DemoJob(
-            number=client.enqueue("night", "second-try", {}), what="fails once, then succeeds", failures=1
-        ),
+        DemoJob(number=client.enqueue("night", "countdown", {}), what="countdown: prints for 5 s"),
+        DemoJob(number=client.enqueue("night", "second-try", {}), what="second-try: fails once", failures=1),
     ]
     follow(client, [job.number for job in jobs])
     records = {job.number: client.job(job.number) for job in jobs}
@@ -168,13 +164,11 @@ def as_it_should(job: DemoJob, record: Job, states: list[str]) -> bool:
 
 
 def show_table(jobs: list[DemoJob], records: dict[int, Job], states: dict[int, list[str]]) -> None:
-    table = Table("job", "queue", "type", "what it is", "ended", "exit code", "failed tries", "in Prefect")
+    table = Table("job", "what it is", "ended", "exit code", "failed tries", "in Prefect")
     for job in jobs:
         record = records[job.number]
         table.add_row(
             f"#{job.number}",
-            record.queue,
-            record.type,
             job.what,
             record.status,
             "" if record.exit_code is None else str(record.exit_code),
