@@ -149,8 +149,8 @@ def read_types_and_hosts(folders: tuple[Path, ...], settings: Settings) -> tuple
     for problem in (*problems, *host_problems):
         log.log(logging.ERROR if isinstance(problem, ConfigError) else logging.WARNING, "%s", problem)
     variables = {*settings.variables, *(name for host in hosts for name in host.variables)}
-    sound = [job_type for job_type in job_types if _is_sound(job_type, settings, variables)]
-    return JobTypes(sound, {}) if len(sound) < len(list(job_types)) else job_types, hosts
+    broken = [job_type.name for job_type in job_types if not _is_sound(job_type, settings, variables)]
+    return job_types.without(broken), hosts
 
 
 def _is_sound(job_type: JobType, settings: Settings, variables: set[str]) -> bool:

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
@@ -149,7 +148,7 @@ class WorldStore:
         )
 
 
-def reason_of(row: Mapping[str, Any]) -> Reason | None:
+def reason_of(row: RowMapping) -> Reason | None:
     """The reason that a job's row carries, if it waits for one of the planner's."""
     if row["reason_code"] not in set(ReasonCode):
         return None

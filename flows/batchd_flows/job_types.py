@@ -2,7 +2,7 @@
 
 import enum
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -187,6 +187,10 @@ class JobTypes(Catalogue[JobType]):
 
     def __init__(self, job_types: Iterable[JobType] = (), aliases: Mapping[str, str] = _NO_VARIABLES) -> None:
         super().__init__(job_types, aliases, JobTypeNotFound)
+
+    def without(self, names: Container[str]) -> "JobTypes":
+        """The same, less the types of these names."""
+        return JobTypes([job_type for job_type in self if job_type.name not in names], self._aliases)
 
 
 COMMAND = JobType(
