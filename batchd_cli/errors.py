@@ -1,0 +1,126 @@
+"""What can go wrong on the client's side, and the exit code that says so.
+
+BatchError                     1   anything else that is not as asked
+├── ConfigError                1   `client.yaml` or an address that cannot be used
+├── PasswordNeeded             4   basic authentication, and nobody to ask for the password
+├── TimeSyntaxError            2   a text that is no time
+├── InvalidName                2   an empty name where the path needs one
+├── Unreachable               69   nobody answers at the manager's address
+├── ProtocolError              1   an answer that no batchd manager gives
+├── NothingFound               5   the manager knows no such thing (found out here, not by a 404)
+└── ServerError                1   the manager refused; carries its code and its sentence
+    ├── Unauthorized           4   401
+    ├── Forbidden              4   403
+    │   └── ForceNeeded        3   403 because something hangs on it
+    └── NotFound               5   404
+"""
+
+
+class BatchError(Exception):
+    """Something is not as asked."""
+
+    exit_code = 1
+    hint: str | None = None
+
+
+class ConfigError(BatchError):
+    """The client's configuration cannot be used."""
+
+
+class PasswordNeeded(BatchError):
+    """The manager wants a password and there is no terminal to ask on."""
+
+    exit_code = 4
+    hint = "set BATCH_PASSWORD, or `password` in ~/.config/batchd/client.yaml"
+
+    def __init__(self, username: str) -> None:
+        super().__init__(f"the manager wants a password for {username} and there is no terminal to ask on")
+
+
+class TimeSyntaxError(BatchError):
+    """A text that is no time."""
+
+    exit_code = 2
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"cannot read {text!r} as a time; write for example 22:00, tomorrow 6:00, "
+            "2026-11-24 22:00, 24 nov, +2 hours, or any"
+        )
+        self.text = text
+
+
+class InvalidName(BatchError):
+    """An empty name."""
+
+    exit_code = 2
+
+    def __init__(self) -> None:
+        super().__init__("a name must not be empty")
+
+
+class Unreachable(BatchError):
+    """Nobody answers at the manager's address."""
+
+    exit_code = 69
+    hint = "is `batchd` running there? -M, BATCH_MANAGER_URL or client.yaml name another address"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"cannot reach the manager at {url}: {reason}")
+        self.url = url
+        self.reason = reason
+
+
+class ProtocolError(BatchError):
+    """An answer that no batchd manager gives."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"not an answer of a batchd manager: {what}")
+
+
+class NothingFound(BatchError):
+    """A list that lacks what was asked for."""
+
+    exit_code = 5
+
+
+class ServerError(BatchError):
+    """The manager refused."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+class Unauthorized(ServerError):
+    """Not authenticated."""
+
+    exit_code = 4
+
+
+class Forbidden(ServerError):
+    """Authenticated, and not permitted."""
+
+    exit_code = 4
+
+
+class ForceNeeded(Forbidden):
+    """Something hangs on what was to be deleted."""
+
+    exit_code = 3
+    hint = "-f deletes it with everything that hangs on it"
+
+
+class NotFound(ServerError):
+    """The manager knows no such thing."""
+
+    exit_code = 5
+
+
+REFUSALS: dict[int, type[ServerError]] = {401: Unauthorized, 403: Forbidden, 404: NotFound}
+
+
+def refusal(status: int, sentence: str) -> ServerError:
+    """The exception for an answer other than 200."""
+    return REFUSALS.get(status, ServerError)(status, sentence)

@@ -1,0 +1,147 @@
+"""`batch enqueue`."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import COMMAND_TYPE, Batch, Manager
+
+BLENDER = COMMAND_TYPE | {
+    "name": "blender",
+    "params": [{"name": name, "type": "String", "title": "", "default": ""} for name in ("input", "frame")],
+}
+
+
+@pytest.fixture
+def types(manager: Manager) -> Manager:
+    manager.answer("GET", "/type/command", COMMAND_TYPE)
+    manager.answer("GET", "/type/blender", BLENDER)
+    for queue in ("default", "night"):
+        manager.answer("POST", f"/queue/{queue}", 18)
+    return manager
+
+
+def _body(manager: Manager) -> Any:
+    return manager.asked()[-1][2]
+
+
+def test_it_prints_the_new_id_and_only_that(batch: Batch, types: Manager) -> None:
+    done = batch("enqueue", "echo", "hello", "world")
+    assert (done.code, done.out, done.err) == (0, "18\n", "")
+    assert types.asked()[-1] == (
+        "POST",
+        "/queue/default",
+        {"type": "command", "params": {"command": "echo", "args": "hello world"}},
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "params"),
+    [
+        (["enqueue", "make"], {"command": "make"}),
+        (["enqueue", "--", "ls", "-l", "-a"], {"command": "ls", "args": "-l -a"}),
+        (["enqueue", "echo", "a  b", "c"], {"command": "echo", "args": "a  b c"}),
+        (["enqueue", "echo", "x", "-p", "args=y"], {"command": "echo", "args": "y"}),
+        (["enqueue", "-p", "command=a=b", "-p", "args"], {"command": "a=b", "args": ""}),
+        (["enqueue", "-t", "blender", "scene", "7"], {"input": "scene", "frame": "7"}),
+        (["enqueue", "-t", "blender", "scene", "-p", "extra=1"], {"input": "scene", "extra": "1"}),
+        (["enqueue", "-p", "a=-5", "--parameter", "b=ночь"], {"a": "-5", "b": "ночь"}),
+    ],
+)
+def test_values_fill_the_parameters_in_order_and_p_wins(
+    line: list[str], params: dict[str, str], batch: Batch, types: Manager
+) -> None:
+    assert batch(*line).code == 0
+    assert _body(types)["params"] == params
+
+
+def test_the_rest_goes_to_a_single_parameter_too(batch: Batch, types: Manager) -> None:
+    types.answer("GET", "/type/command", COMMAND_TYPE | {"params": [COMMAND_TYPE["params"][0]]})  # type: ignore[index]
+    batch("enqueue", "echo", "hello", "world")
+    assert _body(types)["params"] == {"command": "echo hello world"}
+
+
+def test_surplus_values_are_ignored_with_a_warning(batch: Batch, types: Manager) -> None:
+    done = batch("enqueue", "-t", "blender", "scene", "7", "8", "9")
+    assert (done.code, done.out) == (0, "18\n")
+    assert "ignored: 8 9" in done.err
+    assert _body(types)["params"] == {"input": "scene", "frame": "7"}
+
+
+def test_without_values_the_type_is_not_asked_for(batch: Batch, types: Manager) -> None:
+    batch("enqueue", "-p", "command=true")
+    assert [path for _, path, _ in types.asked()] == ["/queue/default"]
+
+
+def test_all_its_options_reach_the_manager(batch: Batch, types: Manager) -> None:
+    line = ["--queue", "night", "--type", "blender", "--host", "blade", "--notes", "remark"]
+    assert batch("enqueue", *line, "--start", "2036-01-24 22:00").code == 0
+    assert types.asked()[-1] == (
+        "POST",
+        "/queue/night",
+        {
+            "type": "blender",
+            "params": {},
+            "host_name": "blade",
+            "start_time": "2036-01-24T21:00:00.000000Z",
+            "notes": "remark",
+        },
+    )
+
+
+def test_queue_type_and_host_have_variables(
+    batch: Batch, types: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"QUEUE": "night", "TYPE": "blender", "HOST": "blade"}.items():
+        monkeypatch.setenv(f"BATCH_{name}", value)
+    batch("enqueue")
+    assert types.asked()[-1][1:] == (
+        "/queue/night",
+        {"type": "blender", "params": {}, "host_name": "blade"},
+    )
+
+
+@pytest.mark.parametrize("word", ["any", "now", "anytime"])
+def test_any_start_is_none(word: str, batch: Batch, types: Manager) -> None:
+    batch("enqueue", "--at", word)
+    assert _body(types) == {"type": "command", "params": {}}
+
+
+def test_a_relative_start_counts_from_now(batch: Batch, types: Manager) -> None:
+    batch("enqueue", "--at", "+2 hours")
+    start = datetime.fromisoformat(_body(types)["start_time"])
+    assert abs(start - datetime.now(UTC) - timedelta(hours=2)) < timedelta(minutes=1)
+
+
+def test_a_start_that_is_past_is_sent_with_a_warning(batch: Batch, types: Manager) -> None:
+    done = batch("enqueue", "--at", "2020-01-01 12:00")
+    assert done.out == "18\n"
+    assert "2020-01-01 12:00:00 is past" in done.err
+    assert "start_time" in _body(types)
+
+
+def test_a_start_that_is_no_time_is_a_usage_error(batch: Batch, types: Manager) -> None:
+    done = batch("enqueue", "--at", "sometime", "true")
+    assert (done.code, done.out, types.asked()) == (2, "", [])
+    assert "cannot read 'sometime' as a time" in done.err
+
+
+def test_a_parameter_without_a_name_is_a_usage_error(batch: Batch, types: Manager) -> None:
+    assert batch("enqueue", "-p", "=x").code == 2
+
+
+def test_chdir_is_sent_from_here(
+    batch: Batch, types: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    batch("enqueue", "--chdir", "sub", "make")
+    assert _body(types)["working_directory"] == str(tmp_path / "sub")
+
+
+def test_an_unknown_type_is_5_and_nothing_is_enqueued(batch: Batch, types: Manager) -> None:
+    types.answer("GET", "/type/nosuch", "There is no job type nosuch.", 404)
+    done = batch("enqueue", "-t", "nosuch", "x")
+    assert (done.code, done.out) == (5, "")
+    assert [method for method, _, _ in types.asked()] == ["GET"]

@@ -1,0 +1,65 @@
+"""`batch schedule`."""
+
+import pytest
+
+from .conftest import Batch, Manager
+
+NIGHTLY = {
+    "name": "nightly",
+    "weekdays": ["Monday", "Friday"],
+    "time": [{"begin": "22:00:00", "end": "06:00:00"}],
+}
+ANYTIME = {"name": "anytime", "weekdays": None, "time": None}
+
+
+def test_it_shows_all_or_the_named_ones(batch: Batch, manager: Manager) -> None:
+    manager.answer("GET", "/schedule", [ANYTIME, NIGHTLY])
+    assert batch("schedule").out == (
+        "NAME     WEEKDAYS        TIME\n"
+        "anytime  any             any\n"
+        "nightly  Monday, Friday  22:00:00 06:00:00\n"
+    )
+    assert "anytime" not in batch("schedule", "nightly").out
+    assert batch("schedule", "nosuch").code == 5
+
+
+def test_a_new_one_has_its_periods_and_days(batch: Batch, manager: Manager) -> None:
+    manager.answer("POST", "/schedule", "nightly")
+    line = ["-a", "-p", "22:00:00 06:00:00", "--period", "7:30 8:00", "-w", "monday", "--weekday", "FRI"]
+    assert batch("schedule", "nightly", *line).code == 0
+    assert manager.asked()[-1][2] == {
+        "name": "nightly",
+        "weekdays": ["Monday", "Friday"],
+        "time": [{"begin": "22:00:00", "end": "06:00:00"}, {"begin": "07:30:00", "end": "08:00:00"}],
+    }
+
+
+def test_without_periods_and_days_it_is_any_time(batch: Batch, manager: Manager) -> None:
+    manager.answer("POST", "/schedule", "anytime")
+    batch("schedule", "-a", "anytime")
+    assert manager.asked()[-1][2] == ANYTIME
+
+
+def test_a_used_one_is_deleted_only_with_force(batch: Batch, manager: Manager) -> None:
+    manager.answer("DELETE", "/schedule/nightly", "Queues use the schedule; use ?forced=true.", 403)
+    manager.answer("DELETE", "/schedule/nightly?forced=true", "done")
+    assert batch("schedule", "-d", "nightly").code == 3
+    assert batch("schedule", "-d", "-f", "nightly").code == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["-a"],
+        ["-d"],
+        ["x", "-a", "-d"],
+        ["x", "-w", "monday"],
+        ["x", "-a", "-w", "someday"],
+        ["x", "-a", "-p", "22:00:00"],
+        ["x", "-a", "-p", "25:00:00 06:00:00"],
+        ["x", "-a", "-p", "22:60:00 06:00:00"],
+    ],
+)
+def test_what_is_no_schedule_is_a_usage_error(line: list[str], batch: Batch, manager: Manager) -> None:
+    assert batch("schedule", *line).code == 2
+    assert manager.asked() == []
