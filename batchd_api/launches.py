@@ -14,7 +14,7 @@ from sqlalchemy import RowMapping, select
 from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, jobs, queues, schedules
 from batchd_api.recorder import Attempt
-from batchd_flows.command_lines import compile_command
+from batchd_flows.command_lines import CommandLine, compile_command
 from batchd_flows.environment import job_environment
 from batchd_flows.errors import FlowsError
 from batchd_flows.job_types import JobType, JobTypes, OnFail, resolve_params
@@ -116,23 +116,23 @@ class Launches:
         return Launch(
             folder=self.folder(attempt),
             script=command.script,
-            environment=self._environment(attempt, job_type, command.environment),
+            environment=self._environment(attempt, job_type, command),
             working_directory=row["working_directory"] or job_type.working_directory,
             timeout_seconds=job_type.timeout_seconds,
             silence_seconds=job_type.silence_seconds,
             kill_after_seconds=job_type.kill_after_seconds or KILL_AFTER_SECONDS,
         )
 
-    def _environment(
-        self, attempt: Attempt, job_type: JobType, of_command: Mapping[str, str]
-    ) -> dict[str, str]:
+    def _environment(self, attempt: Attempt, job_type: JobType, command: CommandLine) -> dict[str, str]:
+        """What a type's file sets stands above parameters that its author did not declare."""
         inherited = job_environment(self._settings.environment, clean=self._settings.clean_environment)
         ours = {
             "BATCHD_JOB_ID": str(attempt.job_id),
             "BATCHD_QUEUE": attempt.queue_name,
             "BATCHD_ATTEMPT": str(attempt.number),
         }
-        return {**inherited, **job_type.environment, **of_command, **ours}
+        declared = {name: value for name, value in command.environment.items() if job_type.parameter(name)}
+        return {**inherited, **command.environment, **job_type.environment, **declared, **ours}
 
     def _job(self, attempt: Attempt) -> RowMapping | None:
         columns = (jobs.c.type_name, jobs.c.params, jobs.c.working_directory)

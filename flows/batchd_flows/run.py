@@ -154,8 +154,8 @@ class Run:
 
     def _outcome(self, status: RunStatus) -> Outcome:
         if status.state is not RunState.ENDED:
-            reason = "outcome unknown: the process is gone and left no exit code"
-            return Outcome(exit_code=None, reason=reason, output_cut=status.output_cut)
+            unknown = "outcome unknown: the process is gone and left no exit code"
+            return Outcome(exit_code=None, reason=unknown, output_cut=status.output_cut)
         reason = status.reason or (f"ended by {_signal_name(status.signal)}" if status.signal else None)
         return Outcome(
             exit_code=-status.signal if status.signal else status.exit_code,  # `exit 137` is not a KILL
