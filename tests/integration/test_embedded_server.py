@@ -9,6 +9,7 @@ import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 from pydantic import SecretStr
 
@@ -23,6 +24,13 @@ def marker_of(server: EmbeddedServer) -> ServerMarker:
     marker = read_marker(server.settings.home / "server.json")
     assert marker is not None
     return marker
+
+
+async def dead(marker: ServerMarker, seconds: float = 10) -> None:
+    """A kill is asked for; the process dies a little later."""
+    with anyio.fail_after(seconds):
+        while marker.is_alive():
+            await anyio.sleep(0.01)
 
 
 def get(url: str) -> bytes:
@@ -114,6 +122,7 @@ async def test_its_whole_life(tmp_path: Path) -> None:
     first = marker_of(server)
 
     os.kill(first.pid, signal.SIGKILL)
+    await dead(first)
     assert await server.ensure_running()
     second = marker_of(server)
     assert second.pid != first.pid
