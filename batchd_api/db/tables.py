@@ -206,6 +206,15 @@ flow_runs = Table(
 )
 Index("ix_flow_runs_gone", flow_runs.c.id, sqlite_where=text("gone"), postgresql_where=text("gone"))
 
+pools = Table(
+    "pools",
+    metadata,
+    # What the mirror wrote last into a queue's work pool: a setting that differs there is a person's.
+    Column("queue_name", NAME, primary_key=True),
+    Column("paused", Boolean, nullable=False),
+    Column("concurrency_limit", Integer),
+)
+
 dispatchers = Table(
     "dispatchers",
     metadata,

@@ -95,6 +95,13 @@ def upgrade() -> None:
     op.create_index("ix_output_job_id_attempt_id", "output", ["job_id", "attempt", "id"], unique=False)
 
     op.create_table(
+        "pools",
+        sa.Column("queue_name", sa.String(length=64), nullable=False),
+        sa.Column("paused", sa.Boolean(), nullable=False),
+        sa.Column("concurrency_limit", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("queue_name", name=op.f("pk_pools")),
+    )
+    op.create_table(
         "schedules",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("weekdays", sa.JSON(none_as_null=True), nullable=True),
