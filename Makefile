@@ -20,9 +20,10 @@ install: .venv/installed
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "The module venv is missing: apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@if pkg-config --exists libvirt 2>/dev/null && command -v cc >/dev/null; then \
-	  $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[libvirt]' && echo "With libvirt."; \
-	else echo "Left out: the extra libvirt (wants a C compiler, pkg-config and libvirt-dev); all else works without."; fi
+	@if pkg-config --exists libvirt 2>/dev/null && command -v cc >/dev/null \
+	  && $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[libvirt]'; \
+	then echo "Installed, with the extra libvirt."; \
+	else echo "Installed. Left out: the extra libvirt (wants a C compiler, pkg-config, libvirt-dev and python3-dev); all else works without."; fi
 	@touch $@
 
 run: install
