@@ -191,7 +191,9 @@ class _Room:
         self._in_queue = Counter(busy.queue_name for busy in world.busy)
         self._in_dispatcher = Counter(busy.dispatcher for busy in world.busy)
         self._on_host = Counter(busy.host_name for busy in world.busy)
-        self._of_type = Counter((busy.host_name, busy.type_name) for busy in world.busy)
+        self._of_type = Counter(
+            (_machine(busy.host_name, busy.dispatcher), busy.type_name) for busy in world.busy
+        )
 
     def queue_full(self, queue_name: str) -> Reason | None:
         limit = self._queues[queue_name].max_jobs
@@ -208,35 +210,44 @@ class _Room:
         obstacle = self._host_obstacle(job)
         if obstacle:
             return obstacle
-        dispatcher = max(
-            (dispatcher for dispatcher in self._dispatchers if dispatcher.serves(job.queue_name)),
-            key=lambda dispatcher: (self._free(dispatcher), dispatcher.name),
-        )
+        free = [d for d in self._dispatchers if d.serves(job.queue_name) and self._free(d) > 0]
+        fitting = [dispatcher for dispatcher in free if not self._type_full(job, dispatcher)]
+        if not fitting:
+            where = job.host_name or "this machine"
+            limit = self._type_limits[job.type_name]
+            text = f"{where} runs {limit} jobs of type {job.type_name}, its limit"
+            return Reason(code=ReasonCode.HOST_FULL, text=text)
+        dispatcher = max(fitting, key=lambda dispatcher: (self._free(dispatcher), dispatcher.name))
         self._in_queue[job.queue_name] += 1
         self._in_dispatcher[dispatcher.name] += 1
         self._on_host[job.host_name] += 1
-        self._of_type[job.host_name, job.type_name] += 1
+        self._of_type[_machine(job.host_name, dispatcher.name), job.type_name] += 1
         return Start(job_id=job.id, dispatcher=dispatcher.name, host_name=job.host_name)
 
     def _free(self, dispatcher: DispatcherView) -> int:
         return dispatcher.workers - self._in_dispatcher[dispatcher.name]
 
     def _host_obstacle(self, job: JobView) -> Reason | None:
-        host = self._hosts.get(job.host_name) if job.host_name else None
-        if job.host_name and host is None:
+        if job.host_name is None:
+            return None
+        host = self._hosts.get(job.host_name)
+        if host is None:
             return Reason(code=ReasonCode.HOST_FAILED, text=f"no file defines the host {job.host_name}")
-        if host and host.unusable:
+        if host.unusable:
             return Reason(code=ReasonCode.HOST_FAILED, text=host.unusable)
-        where = job.host_name or "this machine"
-        if host and host.max_jobs is not None and self._on_host[job.host_name] >= host.max_jobs:
-            return Reason(code=ReasonCode.HOST_FULL, text=f"{where} runs {host.max_jobs} jobs, its limit")
-        limit = self._type_limits.get(job.type_name)
-        if limit is not None and self._of_type[job.host_name, job.type_name] >= limit:
-            return Reason(
-                code=ReasonCode.HOST_FULL,
-                text=f"{where} runs {limit} jobs of type {job.type_name}, its limit",
-            )
+        if host.max_jobs is not None and self._on_host[host.name] >= host.max_jobs:
+            return Reason(code=ReasonCode.HOST_FULL, text=f"{host.name} runs {host.max_jobs} jobs, its limit")
         return None
+
+    def _type_full(self, job: JobView, dispatcher: DispatcherView) -> bool:
+        limit = self._type_limits.get(job.type_name)
+        running = self._of_type[_machine(job.host_name, dispatcher.name), job.type_name]
+        return limit is not None and running >= limit
+
+
+def _machine(host_name: str | None, dispatcher: str) -> tuple[str | None, str | None]:
+    """What "one host" means for a limit: without a host, each dispatcher's own machine is one."""
+    return (host_name, None) if host_name else (None, dispatcher)
 
 
 def _look_again(world: World) -> datetime | None:
@@ -244,7 +255,7 @@ def _look_again(world: World) -> datetime | None:
     moments = [job.start_time for job in world.jobs if job.start_time and job.start_time > world.now]
     with_jobs = {job.queue_name for job in world.jobs}
     for queue in world.queues:
-        if queue.name in with_jobs:
+        if queue.enabled and queue.name in with_jobs:
             change = next_change(queue.schedule, world.now, world.zone)
             if change:
                 moments.append(change)
