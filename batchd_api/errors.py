@@ -5,6 +5,7 @@ BatchdError
 │   ├── UnknownInBody          a queue, schedule, job type or host named in a body that does not exist
 │   └── StartOutsideSchedule
 ├── NotAuthenticated      401
+│   └── LoginDelayed           too many wrong passwords
 ├── NotPermitted          403
 │   └── NeedsForce             not empty or in use, and `?forced=true` was not given
 ├── NotFound              404
@@ -56,6 +57,14 @@ class StartOutsideSchedule(Invalid):
 
 class NotAuthenticated(BatchdError):
     """Please log in: the user name or the password is wrong or missing."""
+
+
+class LoginDelayed(NotAuthenticated):
+    """Too many failed logins: please wait {retry_after_seconds} seconds before the next one."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(retry_after_seconds=retry_after_seconds)
 
 
 class NotPermitted(BatchdError):

@@ -1,0 +1,119 @@
+"""The REST facade: one FastAPI application, made from what the composition root hands over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from batchd_api.answers import ErrorAnswers, JsonAnswer, accept_of
+from batchd_api.authentication import Authenticator
+from batchd_api.db.session import Database
+from batchd_api.dependencies import Guard, Services
+from batchd_api.errors import BatchdError, Invalid
+from batchd_api.gate import Gate
+from batchd_api.options import FacadeOptions
+from batchd_api.routes.table import ROUTES
+from batchd_api.services.choices import Choices
+from batchd_api.services.ground import Ground
+from batchd_api.services.jobs import Jobs
+from batchd_api.services.queues import Queues
+from batchd_api.services.results import Results
+from batchd_api.services.schedules import Schedules
+from batchd_api.services.stats import Stats
+from batchd_api.services.users import Passwords, Users
+from batchd_flows.job_types import JobTypes
+from batchd_infra.hosts import Hosts
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacadeParts:
+    """`changed` is called, in any thread, after each commit that may let a job start or must be shown.
+
+    `variables` are the installation's: a parameter that is missing may be found there.
+    """
+
+    options: FacadeOptions
+    database: Database
+    job_types: JobTypes
+    hosts: Hosts
+    clock: Callable[[], datetime]
+    changed: Callable[[], None]
+    variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    passwords: Passwords = field(default_factory=Passwords)
+
+
+def create_facade(parts: FacadeParts) -> FastAPI:
+    """The database is upgraded and has its first rows.
+
+    The server must hand over the peer's own address, by which `trusted_proxies` go: uvicorn with
+    `proxy_headers=False`.
+    """
+    answers = ErrorAnswers(basic=parts.options.basic and not parts.options.auth_disabled)
+    facade = FastAPI(
+        title="batchd",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        default_response_class=JsonAnswer,
+    )
+    facade.state.services = _services(parts)
+    for route in ROUTES:
+        facade.add_api_route(
+            route.path,
+            route.endpoint,
+            methods=[route.method],
+            dependencies=[Depends(Guard(access=route.access))],
+            response_class=JsonAnswer,
+            response_model=None,
+        )
+    facade.add_middleware(Gate, options=parts.options, answers=answers)
+    _answer_errors(facade, answers)
+    return facade
+
+
+def _services(parts: FacadeParts) -> Services:
+    ground = Ground(
+        database=parts.database,
+        job_types=parts.job_types,
+        hosts=parts.hosts,
+        zone=parts.options.timezone,
+        clock=parts.clock,
+        changed=parts.changed,
+        variables=parts.variables,
+    )
+    users, queues = Users(parts.database, parts.passwords, parts.clock), Queues(ground)
+    return Services(
+        authenticator=Authenticator(parts.options, users),
+        users=users,
+        queues=queues,
+        jobs=Jobs(ground),
+        results=Results(ground),
+        schedules=Schedules(ground),
+        stats=Stats(ground),
+        choices=Choices(ground, queues),
+        body_limit_bytes=parts.options.body_limit_bytes,
+    )
+
+
+def _answer_errors(facade: FastAPI, answers: ErrorAnswers) -> None:
+    async def ours(request: Request, error: Any) -> Response:
+        return answers.of(error, accept_of(request.scope))
+
+    async def the_routers(request: Request, error: Any) -> Response:
+        return answers.of_http(error, request)
+
+    async def the_frameworks(request: Request, error: Any) -> Response:
+        return answers.of(Invalid("The request has a value that cannot be used."), accept_of(request.scope))
+
+    facade.add_exception_handler(BatchdError, ours)
+    facade.add_exception_handler(HTTPException, the_routers)
+    facade.add_exception_handler(RequestValidationError, the_frameworks)

@@ -1,0 +1,29 @@
+"""What the facade must know of the configuration; the composition root makes it from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+BODY_LIMIT_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacadeOptions:
+    """`allowed_hosts` adds to this machine's own names, `*` allows any; `trusted_proxies` are addresses or
+    networks.
+
+    Not read yet: `static_salt` (hashes of an old installation) and `static_path` (the web client).
+    """
+
+    auth_disabled: bool = False
+    basic: bool = True
+    header: bool = False
+    static_salt: str | None = field(default=None, repr=False)
+    allowed_origin: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")
+    timezone: ZoneInfo
+    body_limit_bytes: int = BODY_LIMIT_BYTES
+    static_path: Path | None = None

@@ -1,0 +1,64 @@
+"""Every route of the facade and what it asks of its caller, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from batchd_api.permissions import Access, Right, Scope
+from batchd_api.routes import jobs, queues, root, schedules, stats, types
+
+OPEN = Access(scope=Scope.OPEN)
+USER = Access(scope=Scope.USER)
+
+
+class Route(NamedTuple):
+    method: str
+    path: str
+    endpoint: Callable[..., Any]
+    access: Access
+
+
+def _any(right: Right) -> Access:
+    return Access(scope=Scope.ANY, right=right)
+
+
+def _queue(right: Right) -> Access:
+    return Access(scope=Scope.QUEUE, right=right)
+
+
+def _job(right: Right) -> Access:
+    return Access(scope=Scope.JOB, right=right)
+
+
+CREATE = Access(scope=Scope.CREATE, right=Right.CREATE_JOBS)
+
+ROUTES: tuple[Route, ...] = (
+    Route("OPTIONS", "/", root.authentication_methods, OPEN),
+    Route("GET", "/openapi.json", root.openapi, USER),
+    Route("GET", "/stats", stats.all_stats, _any(Right.MANAGE_JOBS)),
+    Route("GET", "/stats/{name}", stats.queue_stats, _queue(Right.MANAGE_JOBS)),
+    Route("GET", "/queue", queues.list_queues, USER),
+    Route("POST", "/queue", queues.create_queue, _any(Right.MANAGE_QUEUES)),
+    Route("GET", "/queue/{name}", queues.get_queue, _queue(Right.VIEW_QUEUES)),
+    Route("PUT", "/queue/{name}", queues.change_queue, _queue(Right.MANAGE_QUEUES)),
+    Route("DELETE", "/queue/{name}", queues.delete_queue, _queue(Right.MANAGE_QUEUES)),
+    Route("POST", "/queue/{name}", queues.enqueue, CREATE),
+    Route("GET", "/queue/{name}/jobs", queues.list_jobs, _queue(Right.VIEW_JOBS)),
+    Route("GET", "/queue/{name}/type", queues.list_types, USER),
+    Route("GET", "/queue/{name}/host", queues.list_hosts, USER),
+    Route("GET", "/queue/{name}/type/{type_name}/host", queues.list_hosts_for_type, USER),
+    Route("DELETE", "/queue/{name}/{seq}", queues.delete_job, _queue(Right.MANAGE_JOBS)),
+    Route("GET", "/jobs", jobs.list_jobs, _any(Right.VIEW_JOBS)),
+    Route("GET", "/job/{job_id}", jobs.get_job, _job(Right.VIEW_JOBS)),
+    Route("PUT", "/job/{job_id}", jobs.change_job, _job(Right.MANAGE_JOBS)),
+    Route("DELETE", "/job/{job_id}", jobs.delete_job, _job(Right.MANAGE_JOBS)),
+    Route("GET", "/job/{job_id}/results", jobs.list_results, _job(Right.VIEW_JOBS)),
+    Route("GET", "/job/{job_id}/results/last", jobs.last_result, _job(Right.VIEW_JOBS)),
+    Route("GET", "/schedule", schedules.list_schedules, _any(Right.VIEW_SCHEDULES)),
+    Route("POST", "/schedule", schedules.create_schedule, _any(Right.MANAGE_SCHEDULES)),
+    Route("DELETE", "/schedule/{name}", schedules.delete_schedule, _any(Right.MANAGE_SCHEDULES)),
+    Route("GET", "/type", types.list_types, USER),
+    Route("GET", "/type/{name}", types.get_type, USER),
+    Route("GET", "/host", types.list_hosts, USER),
+)

@@ -1,0 +1,113 @@
+"""Queues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from batchd_api.db.tables import jobs, permissions, queues, schedules
+from batchd_api.errors import NeedsForce, QueueNotFound, UnknownInBody
+from batchd_api.permissions import Caller, Place, Right
+from batchd_api.schemas import NewQueue
+from batchd_api.services.deletion import delete_jobs
+from batchd_api.services.ground import Ground
+from batchd_api.services.rows import insert_named
+from batchd_api.statuses import JobStatus
+
+FIELDS = ("name", "title", "enabled", "schedule_name", "host_name", "autostart_job_count", "max_jobs")
+
+
+class Queues:
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def visible(self, caller: Caller) -> list[dict[str, Any]]:
+        """Those that the caller may view, by name."""
+        with self._ground.database.read() as connection:
+            rows = connection.execute(select(queues).order_by(queues.c.name)).mappings().all()
+        return [_record(row) for row in rows if caller.may(Right.VIEW_QUEUES, queue=row["name"])]
+
+    def get(self, name: str) -> dict[str, Any]:
+        with self._ground.database.read() as connection:
+            return _record(_row(connection, name))
+
+    def create(self, caller: Caller, new: NewQueue) -> str:
+        host = None if new.host_name is None else self._ground.known_host(new.host_name)
+        if host is not None:
+            caller.require(Right.CREATE_JOBS, queue=new.name, place=Place(name=host))
+        values = {field: getattr(new, field) for field in FIELDS} | {"host_name": host}
+        with self._ground.database.write() as connection:
+            _check_schedule(connection, new.schedule_name)
+            insert_named(connection, queues, "queue", values)
+        self._ground.changed()
+        return new.name
+
+    def change(self, caller: Caller, name: str, values: Mapping[str, Any]) -> None:
+        values = dict(values)
+        if values.get("host_name") is not None:
+            values["host_name"] = self._ground.known_host(values["host_name"])
+        with self._ground.database.write() as connection:
+            row = lock_queue(connection, name)
+            if "host_name" in values and values["host_name"] != row.host_name:
+                # Every job without a host of its own would go there: that is creating jobs there.
+                caller.require(Right.CREATE_JOBS, queue=name, place=Place(name=values["host_name"]))
+            if "schedule_name" in values:
+                _check_schedule(connection, values["schedule_name"])
+            if values:
+                connection.execute(update(queues).where(queues.c.name == name).values(values))
+        self._ground.changed()
+
+    def delete(self, caller: Caller, name: str, *, forced: bool) -> None:
+        with self._ground.database.write() as connection:
+            lock_queue(connection, name)
+            count = connection.execute(select(func.count()).where(jobs.c.queue_name == name)).scalar_one()
+            if count and not forced:
+                raise NeedsForce(f'The queue "{name}" is not empty; with force its {count} jobs go too.')
+            delete_queue(connection, name, by=caller.name, ground=self._ground)
+        self._ground.changed()
+
+    def delete_jobs(self, caller: Caller, name: str, statuses: Sequence[JobStatus]) -> None:
+        with self._ground.database.write() as connection:
+            lock_queue(connection, name)
+            where = (jobs.c.queue_name == name, jobs.c.status.in_(statuses))
+            delete_jobs(connection, *where, by=caller.name, now=self._ground.clock())
+        self._ground.changed()
+
+
+def lock_queue(connection: Connection, name: str) -> Any:
+    """The queue's row with its schedule's `weekdays` and `time`; nobody else changes its order meanwhile."""
+    query = (
+        select(queues, schedules.c.weekdays, schedules.c.time)
+        .join_from(queues, schedules)
+        .where(queues.c.name == name)
+        .with_for_update(of=queues)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise QueueNotFound(name)
+    return row
+
+
+def delete_queue(connection: Connection, name: str, *, by: str, ground: Ground) -> None:
+    """With its jobs, and the permissions that are about it: a later queue of that name starts afresh."""
+    delete_jobs(connection, jobs.c.queue_name == name, by=by, now=ground.clock())
+    connection.execute(delete(permissions).where(permissions.c.queue_name == name))
+    connection.execute(delete(queues).where(queues.c.name == name))
+
+
+def _row(connection: Connection, name: str) -> Any:
+    row = connection.execute(select(queues).where(queues.c.name == name)).mappings().one_or_none()
+    if row is None:
+        raise QueueNotFound(name)
+    return row
+
+
+def _record(row: Any) -> dict[str, Any]:
+    return {field: row[field] for field in FIELDS}
+
+
+def _check_schedule(connection: Connection, name: str) -> None:
+    if connection.execute(select(schedules.c.name).where(schedules.c.name == name)).first() is None:
+        raise UnknownInBody("schedule", name)
