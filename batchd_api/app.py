@@ -27,16 +27,20 @@ from batchd_api.db.upgrade import upgrade
 from batchd_api.dispatcher import Dispatcher
 from batchd_api.errors import BatchdError, StartupError
 from batchd_api.facade import FacadeParts, create_facade
+from batchd_api.forms import Forms
+from batchd_api.hands import Hands
 from batchd_api.launches import Launches, LaunchSettings
 from batchd_api.mirror import Mirror
 from batchd_api.options import FacadeOptions
 from batchd_api.planner import HostView
+from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.recorder import Recorder
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.settings import database_url
 from batchd_api.settings_records import DaemonMode, JobEnvironment, Settings
 from batchd_api.startup import AUTH_FILE, prepare_state_directory, read_settings, server_settings
+from batchd_api.watch import Watch
 from batchd_api.world import WorldStore
 from batchd_flows.command_lines import TemplateError, check_template
 from batchd_flows.job_types import JobType, JobTypes, load_job_types
@@ -262,45 +266,79 @@ async def _keep_server(server: EmbeddedServer) -> None:
         await server.stop()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Dispatching:
+    """The parts that run jobs and show them in Prefect."""
+
+    dispatcher: Dispatcher
+    mirror: Mirror
+    watch: Watch
+
+    def start(self) -> list[asyncio.Task[object]]:
+        return [
+            asyncio.create_task(self.mirror.run(), name="mirror"),
+            asyncio.create_task(self.watch.notice(), name="watch"),
+            asyncio.create_task(self.dispatcher.run(), name="dispatcher"),
+        ]
+
+
 async def _dispatcher(
     parts: Parts, stack: contextlib.AsyncExitStack, tasks: list[asyncio.Task[object]]
 ) -> Dispatcher:
     settings = parts.settings
     prefect = server_settings(settings)
-    name = dispatcher_name(settings.state_directory)
     orchestrator = await stack.enter_async_context(
         Orchestrator(settings.prefect.api_url or prefect.api_url, prefect.auth_string)
     )
+    dispatching = build_dispatching(parts, orchestrator)
+    tasks.extend(dispatching.start())
+    return dispatching.dispatcher
+
+
+def build_dispatching(parts: Parts, orchestrator: Orchestrator) -> Dispatching:
+    """Nothing starts yet."""
+    settings, database = parts.settings, parts.database
+    name = dispatcher_name(settings.state_directory)
     words = PrefectWords(
         parts.job_types,
         installation_id=parts.installation_id,
         workers=settings.dispatcher.workers,
         variables=settings.variables,
     )
+    books, hands = Books(database), Hands(database)
+    pools = Pools(books, hands, orchestrator, words, worker_name=name)
+    forms = Forms(
+        database,
+        orchestrator,
+        parts.job_types,
+        installation_id=parts.installation_id,
+        variables=settings.variables,
+        user=settings.prefect.user,
+    )
     dispatcher: Dispatcher
+    watch = Watch(books, hands, orchestrator, forms, pools, wake=lambda: dispatcher.wake_mirror())
     mirror = Mirror(
-        Books(parts.database),
+        books,
         orchestrator,
         words,
-        worker_name=name,
+        pools,
+        watch,
         log_limit_bytes=settings.prefect.log_limit_bytes,
-        availability_changed=lambda: dispatcher.wake(),
+        changed=lambda: dispatcher.wake(),
     )
     dispatcher = Dispatcher(
         name,
-        database=parts.database,
-        world=WorldStore(parts.database, parts.job_types, host_views(parts.hosts), settings.timezone),
-        recorder=Recorder(parts.database),
-        launches=Launches(parts.database, parts.job_types, _launch_settings(settings)),
+        database=database,
+        world=WorldStore(database, parts.job_types, host_views(parts.hosts), settings.timezone),
+        recorder=Recorder(database),
+        launches=Launches(database, parts.job_types, _launch_settings(settings)),
         mirror=mirror,
         machine=LocalMachine(),
         workers=settings.dispatcher.workers,
         queues=settings.dispatcher.queues,
         poll_timeout_seconds=settings.dispatcher.poll_timeout_seconds,
     )
-    tasks.append(asyncio.create_task(mirror.run(), name="mirror"))
-    tasks.append(asyncio.create_task(dispatcher.run(), name="dispatcher"))
-    return dispatcher
+    return Dispatching(dispatcher=dispatcher, mirror=mirror, watch=watch)
 
 
 def dispatcher_name(state_directory: Path) -> str:

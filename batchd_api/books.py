@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, insert, or_, select, update
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import attempts, flow_runs, installation, jobs, output, queues
-from batchd_api.reconcile import AttemptView, RowView, RunView
+from batchd_api.db.tables import IS_ALIVE, IS_GONE, attempts, flow_runs, installation, jobs, output, queues
+from batchd_api.reconcile import FINAL, AttemptView, RowView, RunView
 from batchd_api.statuses import AttemptState, JobStatus
 from batchd_api.world import LOOK_AHEAD, reason_of
 
@@ -54,6 +54,14 @@ class Backlog:
     rows: Sequence[tuple[int, datetime, str, bytes]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LiveRun:
+    """A run that should be live in Prefect, and what it is called there."""
+
+    name: str
+    run: RunView
+
+
 class Books:
     """Reads what is due and notes what was written."""
 
@@ -70,29 +78,34 @@ class Books:
         with self._database.read() as connection:
             return [QueueEntry(**row) for row in connection.execute(query).mappings()]
 
-    def due(self, limit: int) -> list[int]:
+    def due(self, limit: int, without: Collection[int] = ()) -> list[int]:
         """Jobs whose runs do not show their rows: ends first, then what runs, then what waits, by `seq`."""
         changed = jobs.c.version != jobs.c.mirrored
         with self._database.read() as connection:
             for statuses in (ENDS, (JobStatus.PROCESSING, JobStatus.WAITING)):
                 query = select(jobs.c.id).where(changed, jobs.c.status.in_(statuses)).order_by(jobs.c.id)
-                found = list(connection.execute(query.limit(limit)).scalars())
-                if found:
-                    return found
+                ids = connection.execute(query.limit(limit + len(without))).scalars()
+                if found := [job_id for job_id in ids if job_id not in without]:
+                    return found[:limit]
             names = connection.execute(select(queues.c.name).order_by(queues.c.name)).scalars().all()
             ahead = [self._ahead(connection, name) for name in names]
         # One of each queue in turn, so that a long queue does not hide the others.
         longest = max((len(ids) for ids in ahead), default=0)
-        return [ids[place] for place in range(longest) for ids in ahead if place < len(ids)][:limit]
+        in_turn = [ids[place] for place in range(longest) for ids in ahead if place < len(ids)]
+        return [job_id for job_id in in_turn if job_id not in without][:limit]
 
     def _ahead(self, connection: Connection, queue_name: str) -> list[int]:
-        query = (
-            select(jobs.c.id, jobs.c.version, jobs.c.mirrored)
-            .where(jobs.c.queue_name == queue_name, jobs.c.status.in_(AHEAD))
-            .order_by(jobs.c.seq)
-            .limit(LOOK_AHEAD)
-        )
-        return [row.id for row in connection.execute(query) if row.version != row.mirrored]
+        """Of those that stand in line first, the ones that are due. A query a status: each reads one index."""
+        line: list[tuple[int, int, bool]] = []
+        for status in AHEAD:
+            query = (
+                select(jobs.c.seq, jobs.c.id, jobs.c.version != jobs.c.mirrored)
+                .where(jobs.c.queue_name == queue_name, jobs.c.status == status)
+                .order_by(jobs.c.seq)
+                .limit(LOOK_AHEAD)
+            )
+            line += [(seq, job_id, bool(is_due)) for seq, job_id, is_due in connection.execute(query)]
+        return [job_id for _, job_id, is_due in sorted(line)[:LOOK_AHEAD] if is_due]
 
     def entry(self, job_id: int) -> Entry | None:
         """One job, whole; None when it has been deleted."""
@@ -107,18 +120,37 @@ class Books:
             runs = connection.execute(shown).mappings().all()
         return _entry(row, tries, runs)
 
+    def entry_of_run(self, run_id: str) -> Entry | None:
+        """The job that a run belongs to; None for a run that is no (living) job's."""
+        query = select(flow_runs.c.job_id).where(flow_runs.c.id == run_id, ~flow_runs.c.gone)
+        with self._database.read() as connection:
+            job_id = connection.execute(query).scalar_one_or_none()
+        return None if job_id is None else self.entry(job_id)
+
+    def live_runs(self) -> dict[str, LiveRun]:
+        """The runs that should be live in Prefect, by their ids."""
+        query = select(flow_runs).where(~flow_runs.c.gone, flow_runs.c.shown.not_in(sorted(FINAL)))
+        with self._database.read() as connection:
+            return {
+                row["id"]: LiveRun(name=row["name"], run=_run_view(row))
+                for row in connection.execute(query).mappings()
+            }
+
+    def going(self) -> set[str]:
+        """The runs that are to be removed."""
+        with self._database.read() as connection:
+            return set(connection.execute(select(flow_runs.c.id).where(flow_runs.c.gone)).scalars())
+
     def gone(self, limit: int) -> list[str]:
         """Runs to be removed whose process tree has ended."""
-        alive = exists().where(
-            attempts.c.job_id == flow_runs.c.job_id, attempts.c.state != AttemptState.ENDED
-        )
-        query = select(flow_runs.c.id).where(flow_runs.c.gone, ~alive).limit(limit)
+        alive = exists().where(attempts.c.job_id == flow_runs.c.job_id, IS_ALIVE)
+        query = select(flow_runs.c.id).where(IS_GONE, ~alive).limit(limit)
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
 
-    def note_created(self, run: RunView, job_id: int) -> None:
+    def note_created(self, run: RunView, job_id: int, name: str) -> None:
         """A run exists. If its job has gone meanwhile, the run is due to be removed."""
-        values = {"id": run.id, "job_id": job_id, "attempt": run.attempt, "number": run.number}
+        values = {"id": run.id, "job_id": job_id, "attempt": run.attempt, "number": run.number, "name": name}
         with self._database.write() as connection:
             there = connection.execute(select(jobs.c.id).where(jobs.c.id == job_id)).first() is not None
             connection.execute(delete(flow_runs).where(flow_runs.c.id == run.id))
@@ -210,10 +242,7 @@ def _entry(row: RowMapping, tries: Sequence[RowMapping], runs: Sequence[RowMappi
             reason=reason_of(row),
             attempts=[_attempt_view(attempt) for attempt in tries],
         ),
-        runs=[
-            RunView(**{name: run[name] for name in ("id", "attempt", "number", "queue_name", "shown")})
-            for run in runs
-        ],
+        runs=[_run_view(run) for run in runs],
         version=row["version"],
         type_name=row["type_name"],
         user_name=row["user_name"],
@@ -221,6 +250,10 @@ def _entry(row: RowMapping, tries: Sequence[RowMapping], runs: Sequence[RowMappi
         params=row["params"],
         create_time=row["create_time"],
     )
+
+
+def _run_view(row: RowMapping) -> RunView:
+    return RunView(**{name: row[name] for name in ("id", "attempt", "number", "queue_name", "shown")})
 
 
 def _attempt_view(row: RowMapping) -> AttemptView:

@@ -23,7 +23,7 @@ from batchd_api.recorder import Attempt, OldToken, Recorder
 from batchd_api.statuses import AttemptState
 from batchd_api.world import WorldStore, beat
 from batchd_flows.orchestrator_records import OrchestratorRefused
-from batchd_flows.run import Chunk, Outcome, Position, Run
+from batchd_flows.run import NOT_STARTED, Chunk, Outcome, Position, Run
 from batchd_flows.supervisor import Launch, Machine, RunState
 
 log = logging.getLogger("batchd.dispatcher")
@@ -88,6 +88,10 @@ class Dispatcher:
         self._wake.set()
         self._mirror.wake()
 
+    def wake_mirror(self) -> None:
+        """Something in Prefect changed."""
+        self._mirror.wake()
+
     async def run(self) -> None:
         """Until cancelled; then it lets go of its attempts, whose commands go on."""
         try:
@@ -120,8 +124,11 @@ class Dispatcher:
         now = self._clock()
         seen = await stored(self._world.look, now, prefect_down=self._mirror.down)
         decision = plan(seen.world)
-        if await stored(self._world.apply, seen, decision):
+        taken = await stored(self._world.apply, seen, decision)
+        if taken:
             await self._care()
+        if len(taken) < len(decision.starts):
+            self._wake.set()  # rows have changed meanwhile: look again at once
         self._mirror.wake()
         moment = decision.look_again or now + timedelta(seconds=self._poll_timeout_seconds)
         seconds = min((moment - now).total_seconds(), self._poll_timeout_seconds)
@@ -148,9 +155,13 @@ class Dispatcher:
             self._cares[attempt.id].cancel()
             await self._end(attempt, Outcome(exit_code=None, reason="cancelled before it started"))
             return
-        self._cancelled.add(attempt.id)
+        folder = self._launches.folder(attempt)
         grace = await stored(self._launches.grace_seconds, attempt)
-        await asyncio.to_thread(self._machine.cancel, self._launches.folder(attempt), grace_seconds=grace)
+        status = await asyncio.to_thread(self._machine.status, folder)
+        if status.state is RunState.ABSENT:
+            return  # it is just about to start: asked again at the next turn
+        await asyncio.to_thread(self._machine.cancel, folder, grace_seconds=grace)
+        self._cancelled.add(attempt.id)
 
     async def _perform(self, seen: Attempt) -> None:
         """From where the attempt stands to its end. Looked up afresh: `seen` may have ended since."""
@@ -158,8 +169,9 @@ class Dispatcher:
         if attempt is None:
             return
         try:
-            launch = await self._prepare(attempt)
-            if launch is not None or attempt.state is AttemptState.RUNNING:
+            if await self._has_started(attempt):
+                await self._follow(attempt, None)
+            elif (launch := await self._prepare(attempt)) is not None:
                 await self._follow(attempt, launch)
         except OldToken as error:
             log.warning("%s", error)
@@ -167,13 +179,16 @@ class Dispatcher:
             log.exception("attempt %s stumbled; it is looked at again", attempt.folder_name)
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _prepare(self, attempt: Attempt) -> Launch | None:
-        """What is to be started or followed; None when there is nothing (any more)."""
-        folder = self._launches.folder(attempt)
-        status = await asyncio.to_thread(self._machine.status, folder)
+    async def _has_started(self, attempt: Attempt) -> bool:
+        """Its command was started before; a crash may have come before that was written down."""
         if attempt.state is AttemptState.RUNNING:
-            return None
-        if status.state in (RunState.ABSENT, RunState.PREPARED) and not await self._may_start(attempt):
+            return True
+        status = await asyncio.to_thread(self._machine.status, self._launches.folder(attempt))
+        return status.state not in NOT_STARTED
+
+    async def _prepare(self, attempt: Attempt) -> Launch | None:
+        """What is to be started; None when there is nothing (any more)."""
+        if not await self._may_start(attempt):
             return None
         try:
             return await stored(self._launches.launch, attempt)

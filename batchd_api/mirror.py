@@ -11,17 +11,19 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
-from batchd_api.books import Backlog, Books, Entry, QueueEntry
+from batchd_api.books import Backlog, Books, Entry
+from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.reconcile import Action, Create, End, Hold, Remove, Run, RunView, Shown, Wait, reconcile
 from batchd_api.recorder import Attempt
-from batchd_flows.names import pool_name
+from batchd_api.watch import Watch
 from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.orchestrator_records import (
     ClaimRefused,
@@ -31,8 +33,6 @@ from batchd_flows.orchestrator_records import (
     OrchestratorRefused,
     OrchestratorUnavailable,
     PoolGone,
-    PoolOfAnotherType,
-    PoolSpec,
     RunGone,
     StateRefused,
     StateType,
@@ -44,12 +44,12 @@ from batchd_flows.versions import BrokenVersions
 log = logging.getLogger("batchd.mirror")
 
 BATCH = 20  # rows looked up at once; small, so that a new end is not behind a long list
-HEARTBEAT_SECONDS = 30
 LOG_SECONDS = 1.0  # at most one block a second and run
 LOG_ROWS = 32
 IDLE_SECONDS = 5.0  # a look without being woken
 LONGEST_PAUSE_SECONDS = 5.0
 STUCK_SECONDS = 60.0
+MOST_ROUNDS = 4  # a run made anew, then its states
 
 
 class CancelledInPrefect(Exception):
@@ -70,23 +70,22 @@ class Mirror:
         books: Books,
         orchestrator: Orchestrator,
         words: PrefectWords,
+        pools: Pools,
+        watch: Watch,
         *,
-        worker_name: str,
         log_limit_bytes: int,
-        availability_changed: Callable[[], None] = lambda: None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._books = books
         self._orchestrator = orchestrator
         self._words = words
-        self._worker_name = worker_name
+        self._pools = pools
+        self._watch = watch
         self._log_limit_bytes = log_limit_bytes
-        self._availability_changed = availability_changed
+        self._changed = changed
         self._wake = asyncio.Event()
         self._claims: deque[_Claim] = deque()
         self._down: str | None = "Prefect has not answered yet"
-        self._pools: dict[str, PoolSpec] = {}
-        self._deployments: dict[tuple[str, str], UUID] = {}
-        self._beaten_at: dict[str, float] = {}
         self._to_log: dict[int, float] = {}  # attempt → when its next block may go
         self._stuck: dict[int, float] = {}  # job → not before; Prefect refused something about it
 
@@ -153,16 +152,19 @@ class Mirror:
         if (down is None) != (self._down is None):
             log.warning("%s", down) if down else log.info("Prefect answers")
             self._down = down
-            self._availability_changed()
+            self._changed()
         self._down = down
 
     async def _step(self) -> bool:
         """One round: claims, and at most BATCH rows. False: nothing was due."""
         if self._down:
             await self._orchestrator.probe()
-        await self._show_queues()
+        changed = await self._pools.step()
         self._say(None)
         worked = await self._serve_claims()
+        if await self._watch.step() or changed:
+            self._changed()
+            worked = True
         now = time.monotonic()
         self._stuck = {job: until for job, until in self._stuck.items() if until > now}
         for job_id in await asyncio.to_thread(self._books.due, BATCH + len(self._stuck)):
@@ -175,48 +177,6 @@ class Mirror:
             await self._serve_claims()
             worked = True
         return await self._log_next() or worked
-
-    # Queues as pools
-
-    async def _show_queues(self) -> None:
-        queues = await asyncio.to_thread(self._books.queues)
-        for queue in queues:
-            await self._show_queue(queue)
-        for name in set(self._pools) - {queue.name for queue in queues}:
-            await self._orchestrator.delete_pool(pool_name(name))
-            self._forget_pool(name)
-
-    async def _show_queue(self, queue: QueueEntry) -> None:
-        spec = self._words.pool(queue)
-        if self._pools.get(queue.name) != spec:
-            try:
-                await self._orchestrator.ensure_pool(spec)
-            except (OrchestratorRefused, PoolOfAnotherType) as error:
-                # Said once; the queue's jobs run all the same, unseen in Prefect.
-                log.error("queue %s: %s", queue.name, error)  # noqa: TRY400
-            self._pools[queue.name] = spec
-        if time.monotonic() - self._beaten_at.get(queue.name, -HEARTBEAT_SECONDS) >= HEARTBEAT_SECONDS:
-            await self._beat(queue.name)
-
-    async def _beat(self, queue_name: str) -> None:
-        try:
-            await self._orchestrator.heartbeat(pool_name(queue_name), self._worker_name, HEARTBEAT_SECONDS)
-            self._beaten_at[queue_name] = time.monotonic()
-        except PoolGone:
-            self._forget_pool(queue_name)
-
-    def _forget_pool(self, queue_name: str) -> None:
-        """Look again at everything that hangs on the pool."""
-        self._pools.pop(queue_name, None)
-        self._beaten_at.pop(queue_name, None)
-        self._deployments = {key: value for key, value in self._deployments.items() if key[1] != queue_name}
-
-    async def _deployment(self, type_name: str, queue_name: str) -> UUID:
-        key = (type_name, queue_name)
-        if key not in self._deployments:
-            spec = self._words.deployment(type_name, queue_name)
-            self._deployments[key] = await self._orchestrator.ensure_deployment(spec)
-        return self._deployments[key]
 
     # Claims
 
@@ -245,6 +205,7 @@ class Mirror:
             if run is None:
                 continue
             try:
+                self._watch.own_write(run.id, Shown.PENDING)
                 await self._orchestrator.claim(UUID(run.id))
             except RunGone:
                 await asyncio.to_thread(self._books.note_removed, run.id)
@@ -282,14 +243,18 @@ class Mirror:
 
     async def _show(self, job_id: int) -> bool:
         """False: something in Prefect was gone; the row stays due and is looked at afresh."""
-        entry = await asyncio.to_thread(self._books.entry, job_id)
-        if entry is None:
-            return True
-        for action in reconcile(entry.row, entry.runs):
-            if not await self._carry_out(entry, action):
-                return False
-        await asyncio.to_thread(self._books.note_mirrored, job_id, entry.version)
-        return True
+        for _ in range(MOST_ROUNDS):
+            entry = await asyncio.to_thread(self._books.entry, job_id)
+            if entry is None:
+                return True
+            actions = reconcile(entry.row, entry.runs)
+            for action in actions:
+                if not await self._carry_out(entry, action):
+                    return False
+            if not any(isinstance(action, Create) for action in actions):  # what is new may want more
+                await asyncio.to_thread(self._books.note_mirrored, job_id, entry.version)
+                return True
+        return False
 
     async def _carry_out(self, entry: Entry, action: Action) -> bool:
         if isinstance(action, Create):
@@ -306,6 +271,7 @@ class Mirror:
         return True
 
     async def _write_state(self, run_id: UUID, action: Wait | Hold | Run | End) -> str:
+        self._watch.own_write(str(run_id), _shown_by(action))
         if isinstance(action, Wait):
             await self._orchestrator.show_waiting(
                 run_id, Waiting(code_name=action.state_name, message=action.text)
@@ -315,24 +281,28 @@ class Mirror:
             await self._orchestrator.hold(run_id, "postponed: held until it is set to New")
             return Shown.PAUSED
         if isinstance(action, Run):
-            await self._orchestrator.report_running(run_id)
+            await self._forcefully(partial(self._orchestrator.report_running, run_id))
             return Shown.RUNNING
         end = RunEnd(state_type=StateType(action.shown), message=action.text)
-        try:
-            await self._orchestrator.report_end(run_id, end)
-        except StateRefused:
-            await self._orchestrator.report_end(run_id, end, force=True)  # a state by hand stood against it
+        await self._forcefully(partial(self._orchestrator.report_end, run_id, end))
         return action.shown
+
+    async def _forcefully(self, write: Callable[..., Awaitable[None]]) -> None:
+        """What is true is written, whatever state stands there by hand."""
+        try:
+            await write()
+        except StateRefused:
+            await write(force=True)
 
     async def _create(self, entry: Entry, action: Create) -> RunView | None:
         """None: the deployment or the pool was gone; both are made again at the next look."""
         row = entry.row
         try:
-            deployment_id = await self._deployment(entry.type_name, row.queue_name)
+            deployment_id = await self._pools.deployment(entry.type_name, row.queue_name)
             spec = self._words.run(entry, action, deployment_id)
             run_id = await self._orchestrator.create_run(spec)
         except (DeploymentGone, PoolGone):
-            self._forget_pool(row.queue_name)
+            self._pools.forget(row.queue_name)
             return None
         run = RunView(
             id=str(run_id),
@@ -341,7 +311,7 @@ class Mirror:
             queue_name=row.queue_name,
             shown=spec.waiting.code_name,
         )
-        await asyncio.to_thread(self._books.note_created, run, row.job_id)
+        await asyncio.to_thread(self._books.note_created, run, row.job_id, spec.name)
         return run
 
     async def _remove(self, run_id: str) -> None:
@@ -368,6 +338,14 @@ class Mirror:
         await asyncio.to_thread(self._books.note_logged, backlog, logged)
         self._to_log[attempt_id] = time.monotonic() + LOG_SECONDS
         return True
+
+
+def _shown_by(action: Wait | Hold | Run | End) -> str:
+    if isinstance(action, Wait):
+        return action.state_name
+    if isinstance(action, Hold):
+        return Shown.PAUSED
+    return Shown.RUNNING if isinstance(action, Run) else action.shown
 
 
 def log_blocks(backlog: Backlog, limit_bytes: int) -> tuple[list[LogBlock], int]:

@@ -132,9 +132,20 @@ def reconcile(row: RowView, runs: Sequence[RunView]) -> list[Action]:
             continue
         if attempt is None or attempt.state is AttemptState.ENDED:
             actions += _ended(run, attempt)
-        elif attempt.state is AttemptState.RUNNING and run.shown == Shown.PENDING:
+        elif attempt.state is AttemptState.RUNNING and run.shown != Shown.RUNNING:
             actions.append(Run(run_id=run.id))
+    actions += _missing(by_number.get(row.attempt), runs)
     return actions + _ahead(row, [run for run in runs if run.attempt == row.attempt + 1])
+
+
+def _missing(latest: AttemptView | None, runs: Sequence[RunView]) -> list[Action]:
+    """The run of a running attempt, where somebody deleted it; that of a taken one is made by its claim."""
+    if latest is None or latest.state is not AttemptState.RUNNING:
+        return []
+    mine = [run for run in runs if run.attempt == latest.number]
+    if any(not run.is_final for run in mine):
+        return []
+    return [Create(attempt=latest.number, number=max((run.number for run in mine), default=0) + 1)]
 
 
 def _ended(run: RunView, attempt: AttemptView | None) -> list[Action]:

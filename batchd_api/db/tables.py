@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     ForeignKey,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    literal_column,
     text,
 )
 
@@ -142,7 +144,7 @@ jobs = Table(
     Index(None, "status", "id"),
     sqlite_autoincrement=True,
 )
-Index("ix_jobs_unmirrored", jobs.c.id, sqlite_where=jobs.c.version != jobs.c.mirrored,
+Index("ix_jobs_unmirrored", jobs.c.status, jobs.c.id, sqlite_where=jobs.c.version != jobs.c.mirrored,
       postgresql_where=jobs.c.version != jobs.c.mirrored)  # fmt: skip
 
 attempts = Table(
@@ -174,6 +176,8 @@ attempts = Table(
 )
 Index("ix_attempts_alive", attempts.c.dispatcher, sqlite_where=attempts.c.state != "ended",
       postgresql_where=attempts.c.state != "ended")  # fmt: skip
+# With a bound value in its place, no database would use that index; nor the one of runs to be removed.
+IS_ALIVE = attempts.c.state != literal_column("'ended'")
 
 output = Table(
     "output",
@@ -199,12 +203,14 @@ flow_runs = Table(
         "number", Integer, nullable=False
     ),  # N: which of this attempt's runs; moving or deleting makes N + 1
     Column("queue_name", NAME, nullable=False),  # whose pool it is in; it cannot change its pool
+    Column("name", Text, nullable=False),
     # What the mirror wrote last: a waiting state's name (WaitingForWindow) or a state type (PENDING).
     Column("shown", String(48), nullable=False),
     Column("gone", Boolean, nullable=False, server_default="0"),  # to be removed in Prefect
     UniqueConstraint("job_id", "attempt", "number"),
 )
 Index("ix_flow_runs_gone", flow_runs.c.id, sqlite_where=text("gone"), postgresql_where=text("gone"))
+IS_GONE: ColumnElement[bool] = literal_column("flow_runs.gone", Boolean)
 
 pools = Table(
     "pools",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -25,6 +25,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from pydantic import SecretStr
 
 from batchd_flows import orchestrator_states as states
+from batchd_flows.names import WINDOWS_POOL
 from batchd_flows.orchestrator_client import prefect_client, translated
 from batchd_flows.orchestrator_records import (
     LIVE_STATES,
@@ -61,8 +62,9 @@ class Orchestrator:
 
     def __init__(self, api_url: str, auth_string: SecretStr | None) -> None:
         self.api_url = api_url
-        self._auth_string = auth_string.get_secret_value() if auth_string is not None else None
-        self._client: PrefectClient = prefect_client(api_url, self._auth_string)
+        self.auth_string = auth_string
+        plain = auth_string.get_secret_value() if auth_string is not None else None
+        self._client: PrefectClient = prefect_client(api_url, plain)
         self._write = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -73,6 +75,15 @@ class Orchestrator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.__aexit__(kind, error, trace)
+
+    @property
+    def client(self) -> PrefectClient:
+        """For the modules beside this one; their calls are `translated`, their writes made in `writing`."""
+        return self._client
+
+    def writing(self, gone: Gone | None = None) -> AbstractAsyncContextManager[None]:
+        """The one write at a time, with its errors as ours; `gone` is what a 404 means."""
+        return self._writing(gone)
 
     async def healthy(self) -> bool:
         """One short question, without retries."""
@@ -123,6 +134,27 @@ class Orchestrator:
                 return states.pool_view(await self._client.read_work_pool(name))
         except PoolGone:
             return None
+
+    async def read_pools(self) -> list[PoolView]:
+        """All pools of our type."""
+        with translated():
+            pools = await self._client.read_work_pools(
+                limit=PAGE, work_pool_filter=WorkPoolFilter(type=WorkPoolFilterType(any_=[POOL_TYPE]))
+            )
+        return [states.pool_view(pool) for pool in pools]
+
+    async def resume_work_queue(self, pool_name: str) -> bool:
+        """Resume the pool's default work queue where it is paused; whether that was needed."""
+        try:
+            with translated(PoolGone(pool_name)):
+                queue = await self._client.read_work_queue_by_name("default", work_pool_name=pool_name)
+            if not queue.is_paused:
+                return False
+            async with self._writing(PoolGone(pool_name)):
+                await self._client.update_work_queue(queue.id, is_paused=False)
+        except PoolGone:
+            return False
+        return True
 
     async def delete_pool(self, name: str) -> None:
         """The pool's runs stay, without one. Gone already is fine."""
@@ -259,7 +291,7 @@ class Orchestrator:
             return None
 
     async def live_runs(self, pool_names: Collection[str] | None = None) -> list[RunView]:
-        """The runs that have not ended, of these pools or of all of our type, newest first.
+        """The runs that have not ended, of these pools or of all the queues', newest first.
 
         A run may be missed when others end between two pages: ask `read_run` before believing it deleted.
         """
@@ -282,7 +314,8 @@ class Orchestrator:
             found |= {run.id: states.run_view(run) for run in page}
             if len(page) < PAGE:
                 break
-        return list(found.values())
+        # The runs of queue windows are nobody's jobs.
+        return [run for run in found.values() if pool_names or run.pool_name != WINDOWS_POOL]
 
     async def log(self, run_id: UUID, blocks: Sequence[LogBlock]) -> None:
         """Add to the run's log; few large records cost a fraction of many lines."""

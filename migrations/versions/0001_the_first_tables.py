@@ -60,6 +60,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("queue_name", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("shown", sa.String(length=48), nullable=False),
         sa.Column("gone", sa.Boolean(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_flow_runs")),
@@ -176,7 +177,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_unmirrored",
         "jobs",
-        ["id"],
+        ["status", "id"],
         unique=False,
         sqlite_where=sa.text("version != mirrored"),
         postgresql_where=sa.text("version != mirrored"),
