@@ -87,6 +87,7 @@ class Mirror:
         self._claims: deque[_Claim] = deque()
         self._down: str | None = "Prefect has not answered yet"
         self._to_log: dict[int, float] = {}  # attempt → when its next block may go
+        self._written: set[int] = set()  # attempts with output since their last look
         self._stuck: dict[int, float] = {}  # job → not before; Prefect refused something about it
 
     @property
@@ -101,6 +102,7 @@ class Mirror:
     def output_added(self, attempt_id: int) -> None:
         """An attempt has output that its log lacks."""
         self._to_log.setdefault(attempt_id, 0.0)
+        self._written.add(attempt_id)
         self._wake.set()
 
     async def claim(self, attempt: Attempt) -> None:
@@ -143,7 +145,7 @@ class Mirror:
 
     async def _rest(self) -> None:
         now = time.monotonic()
-        due = [self._to_log[attempt] for attempt in self._to_log] + [IDLE_SECONDS + now]
+        due = [*self._to_log.values(), *self._stuck.values(), IDLE_SECONDS + now]
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), max(0.01, min(due) - now))
         self._wake.clear()
@@ -167,10 +169,9 @@ class Mirror:
             worked = True
         now = time.monotonic()
         self._stuck = {job: until for job, until in self._stuck.items() if until > now}
-        for job_id in await asyncio.to_thread(self._books.due, BATCH + len(self._stuck)):
-            if job_id not in self._stuck:
-                await self._show_patiently(job_id)
-                worked = True
+        for job_id in await asyncio.to_thread(self._books.due, BATCH, frozenset(self._stuck)):
+            await self._show_patiently(job_id)
+            worked = True
             await self._serve_claims()
         for run_id in await asyncio.to_thread(self._books.gone, BATCH):
             await self._remove(run_id)
@@ -188,6 +189,8 @@ class Mirror:
                 await self._claim(claim.attempt)
                 answer: Exception | None = None
             except (CancelledInPrefect, OrchestratorRefused) as error:
+                if _refuses_us(error):
+                    raise
                 answer = error
             with suppress(ValueError):  # whoever waited may have gone
                 self._claims.remove(claim)
@@ -199,8 +202,8 @@ class Mirror:
     async def _claim(self, attempt: Attempt) -> None:
         for _ in range(3):
             entry = await asyncio.to_thread(self._books.entry, attempt.job_id)
-            if entry is None or entry.row.attempt != attempt.number:
-                return  # deleted meanwhile: whoever asked looks again before it starts
+            if entry is None or not entry.row.is_alive(attempt.number):
+                return  # deleted or ended meanwhile: whoever asked looks again before it starts
             run = await self._run_of(entry, attempt.number)
             if run is None:
                 continue
@@ -235,6 +238,8 @@ class Mirror:
         except OrchestratorUnavailable:
             raise
         except (OrchestratorRefused, StateRefused) as error:
+            if _refuses_us(error):
+                raise
             log.error("job %d: %s", job_id, error)  # noqa: TRY400  it is said whole in its sentence
             self._stuck[job_id] = time.monotonic() + STUCK_SECONDS
         except Exception:
@@ -328,9 +333,11 @@ class Mirror:
         if not due:
             return False
         attempt_id = min(due, key=lambda attempt: self._to_log[attempt])
+        self._written.discard(attempt_id)
         backlog = await asyncio.to_thread(self._books.backlog, attempt_id, LOG_ROWS)
         if backlog is None:
-            del self._to_log[attempt_id]
+            if attempt_id not in self._written:  # else it wrote while we looked
+                del self._to_log[attempt_id]
             return True
         blocks, logged = log_blocks(backlog, self._log_limit_bytes)
         if blocks:
@@ -346,6 +353,11 @@ def _shown_by(action: Wait | Hold | Run | End) -> str:
     if isinstance(action, Hold):
         return Shown.PAUSED
     return Shown.RUNNING if isinstance(action, Run) else action.shown
+
+
+def _refuses_us(error: Exception) -> bool:
+    """Not what is asked for, but who asks: the same for every job, until somebody mends it."""
+    return isinstance(error, OrchestratorRefused) and error.status in (401, 403)
 
 
 def log_blocks(backlog: Backlog, limit_bytes: int) -> tuple[list[LogBlock], int]:

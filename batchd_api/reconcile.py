@@ -52,6 +52,11 @@ class RowView:
     reason: Reason | None = None
     attempts: Sequence[AttemptView] = ()
 
+    def is_alive(self, number: int) -> bool:
+        """This attempt is the latest, and has not ended."""
+        mine = (attempt for attempt in self.attempts if attempt.number == number)
+        return number == self.attempt and any(attempt.state is not AttemptState.ENDED for attempt in mine)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunView:
@@ -160,10 +165,10 @@ def outcome(attempt: AttemptView | None) -> tuple[Shown, str]:
     """How an attempt that ended is shown: the state and its message."""
     if attempt is None:
         return Shown.CRASHED, "nothing is known of this attempt"
+    if attempt.exit_code == 0 and attempt.reason is None:  # with a reason, it was asked to end
+        return Shown.COMPLETED, "exit code 0"
     if attempt.cancelled_by:
         return Shown.CANCELLED, attempt.reason or f"cancelled by {attempt.cancelled_by}"
-    if attempt.exit_code == 0:
-        return Shown.COMPLETED, "exit code 0"
     if attempt.exit_code is None:
         return Shown.CRASHED if attempt.reason is None else Shown.FAILED, attempt.reason or "outcome unknown"
     return Shown.FAILED, attempt.reason or f"exit code {attempt.exit_code}"

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import attempts, jobs, output
+from batchd_api.db.tables import IS_ALIVE, attempts, jobs, output
 from batchd_api.errors import BatchdError
+from batchd_api.services.job_order import next_seq
+from batchd_api.services.queues import lock_queue
 from batchd_api.statuses import AttemptState, JobStatus
 from batchd_flows.job_types import OnFail, RetryWhen
 from batchd_flows.run import Chunk, Outcome
@@ -59,15 +61,13 @@ class Recorder:
 
     def alive(self, dispatcher: str) -> list[Attempt]:
         """This dispatcher's attempts that have not ended, oldest first."""
-        query = select(attempts).where(
-            attempts.c.dispatcher == dispatcher, attempts.c.state != AttemptState.ENDED
-        )
+        query = select(attempts).where(attempts.c.dispatcher == dispatcher, IS_ALIVE)
         with self._database.read() as connection:
             return [_attempt(row) for row in connection.execute(query.order_by(attempts.c.id)).mappings()]
 
     def fresh(self, attempt_id: int) -> Attempt | None:
         """The attempt as it stands now; None when it has ended."""
-        query = select(attempts).where(attempts.c.id == attempt_id, attempts.c.state != AttemptState.ENDED)
+        query = select(attempts).where(attempts.c.id == attempt_id, IS_ALIVE)
         with self._database.read() as connection:
             row = connection.execute(query).mappings().one_or_none()
         return None if row is None else _attempt(row)
@@ -113,8 +113,8 @@ class Recorder:
                 connection.execute(delete(attempts).where(attempts.c.id == attempt.id))
                 connection.execute(delete(output).where(output.c.job_id == attempt.job_id))
                 return
-            cancelled_by = row["cancelled_by"] if row["cancel_requested_at"] else None
-            reason = f"cancelled by {cancelled_by}" if cancelled_by else outcome.reason
+            cancelled = row["cancel_requested_at"] is not None and not outcome.succeeded
+            reason = f"cancelled by {row['cancelled_by']}" if cancelled else outcome.reason
             _set_attempt(
                 connection,
                 attempt,
@@ -124,49 +124,53 @@ class Recorder:
                 reason=reason,
                 output_cut=outcome.output_cut,
             )
-            _conclude(
-                connection, attempt, outcome.exit_code, reason, on_fail, now, cancelled=bool(cancelled_by)
-            )
+            if outcome.succeeded:
+                _set_job(connection, attempt, status=JobStatus.DONE, end_time=now)
+            elif cancelled:
+                _failed(connection, attempt, CANCELLED, reason, now)
+            else:
+                _again_or_failed(
+                    connection, attempt, reason or f"exit code {outcome.exit_code}", on_fail, now
+                )
 
     def give_back(self, attempt: Attempt) -> None:
-        """Undo a take whose command never started: New again at its place; no execution is counted."""
+        """Undo a take whose command never started: New again at its place; no execution is counted.
+
+        One that was cancelled meanwhile stays as it is: it has to end as cancelled.
+        """
         with self._database.write() as connection:
-            _mine(connection, attempt)
+            if _mine(connection, attempt)["cancel_requested_at"] is not None:
+                return
             connection.execute(delete(attempts).where(attempts.c.id == attempt.id))
             _set_job(connection, attempt, status=JobStatus.NEW, attempt=jobs.c.attempt - 1)
 
 
-def _conclude(
-    connection: Connection,
-    attempt: Attempt,
-    exit_code: int | None,
-    reason: str | None,
-    on_fail: OnFail,
-    now: datetime,
-    *,
-    cancelled: bool,
+def _failed(connection: Connection, attempt: Attempt, code: str, why: str | None, now: datetime) -> None:
+    _set_job(
+        connection, attempt, status=JobStatus.FAILED, try_count=jobs.c.try_count + 1, end_time=now,
+        reason_code=code, reason_text=why,
+    )  # fmt: skip
+
+
+def _again_or_failed(
+    connection: Connection, attempt: Attempt, why: str, on_fail: OnFail, now: datetime
 ) -> None:
-    if exit_code == 0 and not cancelled:
-        _set_job(connection, attempt, status=JobStatus.DONE, end_time=now)
+    query = select(jobs.c.queue_name, jobs.c.try_count).where(jobs.c.id == attempt.job_id)
+    job = connection.execute(query).one()
+    if on_fail.when is None or job.try_count >= on_fail.count:
+        _failed(connection, attempt, FAILED, why, now)
         return
-    text = reason or f"exit code {exit_code}"
-    tries = connection.execute(select(jobs.c.try_count).where(jobs.c.id == attempt.job_id)).scalar_one() + 1
-    if cancelled or on_fail.when is None or tries > on_fail.count:
-        code = CANCELLED if cancelled else FAILED
-        _set_job(
-            connection, attempt, status=JobStatus.FAILED, try_count=tries, end_time=now,
-            reason_code=code, reason_text=text,
-        )  # fmt: skip
-        return
-    again: dict[str, Any] = {"status": JobStatus.NEW, "try_count": tries}
+    again: dict[str, Any] = {"status": JobStatus.NEW, "try_count": jobs.c.try_count + 1}
     if on_fail.when is RetryWhen.LATER:
-        last = select(func.max(jobs.c.seq)).where(jobs.c.queue_name == attempt.queue_name).scalar_subquery()
-        again["seq"] = last + 1
+        lock_queue(connection, job.queue_name)
+        again["seq"] = next_seq(connection, job.queue_name)
     _set_job(connection, attempt, **again)
 
 
 def _mine(connection: Connection, attempt: Attempt) -> RowMapping:
-    row = connection.execute(select(attempts).where(attempts.c.id == attempt.id)).mappings().one_or_none()
+    """Its row, held against whoever would cancel it meanwhile. Raises OldToken."""
+    query = select(attempts).where(attempts.c.id == attempt.id).with_for_update()
+    row = connection.execute(query).mappings().one_or_none()
     if row is None or row["token"] != attempt.token or row["state"] == AttemptState.ENDED:
         raise OldToken(attempt.job_id, attempt.number)
     return row

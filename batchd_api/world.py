@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_, select, update
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import attempts, dispatchers, jobs, queues, schedules
+from batchd_api.db.tables import IS_ALIVE, attempts, dispatchers, installation, jobs, queues, schedules
 from batchd_api.planner import BusyView, DispatcherView, HostView, JobView, Plan, QueueView, Start, World
 from batchd_api.statuses import AttemptState, JobStatus, Reason, ReasonCode
 from batchd_flows.job_types import JobTypes
@@ -23,10 +23,12 @@ DISPATCHER_ALIVE_SECONDS = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """The world at one moment, and the reasons that the rows carry now."""
+    """The world at one moment; what its rows say of themselves; and the newest attempt of all then."""
 
     world: World
     reasons: Mapping[int, Reason | None]
+    versions: Mapping[int, int]
+    newest_attempt: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +56,10 @@ class WorldStore:
         """Read everything a plan rests on, in one snapshot."""
         with self._database.read() as connection:
             queue_rows = self._queue_rows(connection)
-            job_rows = [row for queue in queue_rows for row in _new_jobs(connection, queue["name"])]
+            job_rows = [row for queue in queue_rows for row in _new_jobs(connection, queue["name"], now)]
             busy_rows = _busy_rows(connection)
             dispatcher_rows = _dispatcher_rows(connection, now)
+            newest_attempt = _newest_attempt(connection)
         host_of_queue = {row["name"]: row["host_name"] for row in queue_rows}
         world = World(
             now=now,
@@ -69,27 +72,38 @@ class WorldStore:
             type_limits={t.name: t.max_jobs for t in self._job_types if t.max_jobs is not None},
             prefect_down=prefect_down,
         )
-        return Seen(world=world, reasons={row["id"]: reason_of(row) for row in job_rows})
+        return Seen(
+            world=world,
+            reasons={row["id"]: reason_of(row) for row in job_rows},
+            versions={row["id"]: row["version"] for row in job_rows},
+            newest_attempt=newest_attempt,
+        )
 
     def apply(self, seen: Seen, plan: Plan) -> list[Taken]:
-        """Write the plan down: a compare-and-set a start, and the changed reasons. Returns what was taken."""
+        """Write the plan down: a compare-and-set a start, and the changed reasons. Returns what was taken.
+
+        A job whose row has changed since the look is left to the next one; and all are, where another planner
+        has taken something meanwhile: the limits were counted without that.
+        """
         changed = {job: reason for job, reason in plan.reasons.items() if seen.reasons.get(job) != reason}
         if not plan.starts and not changed:
             return []
         taken: list[Taken] = []
         with self._database.write() as connection:
-            for start in plan.starts:
-                number = self._take(connection, start, seen.world.now)
+            connection.execute(select(installation.c.id).with_for_update()).all()  # one planner at a time
+            counted = _newest_attempt(connection) == seen.newest_attempt
+            for start in plan.starts if counted else ():
+                number = self._take(connection, start, seen)
                 if number:
                     taken.append(Taken(job_id=start.job_id, number=number, dispatcher=start.dispatcher))
             for job_id, reason in changed.items():
-                _write_reason(connection, job_id, reason, seen.reasons.get(job_id))
+                _write_reason(connection, job_id, reason, seen)
         return taken
 
-    def _take(self, connection: Connection, start: Start, now: datetime) -> int | None:
+    def _take(self, connection: Connection, start: Start, seen: Seen) -> int | None:
         row = connection.execute(
             update(jobs)
-            .where(jobs.c.id == start.job_id, jobs.c.status == JobStatus.NEW)
+            .where(*_as_seen(start.job_id, seen))
             .values(
                 status=JobStatus.WAITING,
                 attempt=jobs.c.attempt + 1,
@@ -111,10 +125,10 @@ class WorldStore:
                 host_name=start.host_name,
                 dispatcher=start.dispatcher,
                 state=AttemptState.TAKEN,
-                taken_at=now,
+                taken_at=seen.world.now,
             )
         )
-        self._last_start[row.queue_name] = now
+        self._last_start[row.queue_name] = seen.world.now
         return int(row.attempt)
 
     def _queue_rows(self, connection: Connection) -> list[RowMapping]:
@@ -166,14 +180,27 @@ def beat(database: Database, name: str, workers: int, queue_names: list[str] | N
             connection.execute(insert(dispatchers).values(name=name, **values))
 
 
-def _new_jobs(connection: Connection, queue_name: str) -> list[RowMapping]:
+_OF_A_JOB = (
+    *(jobs.c[name] for name in ("id", "queue_name", "seq", "type_name", "start_time", "host_name")),
+    *(jobs.c[name] for name in ("version", "reason_code", "reason_text", "reason_until")),
+)
+
+
+def _new_jobs(connection: Connection, queue_name: str, now: datetime) -> list[RowMapping]:
+    """The queue's first New jobs. Those whose time has not come do not hide the ones behind them."""
     query = (
-        select(jobs)
+        select(*_OF_A_JOB)
         .where(jobs.c.queue_name == queue_name, jobs.c.status == JobStatus.NEW)
         .order_by(jobs.c.seq)
         .limit(LOOK_AHEAD)
     )
-    return list(connection.execute(query).mappings())
+    first = list(connection.execute(query).mappings())
+    behind = sum(row["start_time"] is not None and row["start_time"] > now for row in first)
+    if len(first) < LOOK_AHEAD or not behind:
+        return first
+    may_run = or_(jobs.c.start_time.is_(None), jobs.c.start_time <= now)
+    query = query.where(jobs.c.seq > first[-1]["seq"], may_run).limit(behind)
+    return [*first, *connection.execute(query).mappings()]
 
 
 def _busy_rows(connection: Connection) -> list[RowMapping]:
@@ -187,7 +214,7 @@ def _busy_rows(connection: Connection) -> list[RowMapping]:
             func.coalesce(jobs.c.type_name, "").label("type_name"),
         )
         .join_from(attempts, jobs, attempts.c.job_id == jobs.c.id, isouter=True)
-        .where(attempts.c.state != AttemptState.ENDED)
+        .where(IS_ALIVE)
     )
     return list(connection.execute(query).mappings())
 
@@ -206,11 +233,20 @@ def _dispatcher_view(row: RowMapping) -> DispatcherView:
     )
 
 
-def _write_reason(connection: Connection, job_id: int, reason: Reason, before: Reason | None) -> None:
+def _newest_attempt(connection: Connection) -> int:
+    return connection.execute(select(func.max(attempts.c.id))).scalar() or 0
+
+
+def _as_seen(job_id: int, seen: Seen) -> tuple[ColumnElement[bool], ...]:
+    return (jobs.c.id == job_id, jobs.c.status == JobStatus.NEW, jobs.c.version == seen.versions[job_id])
+
+
+def _write_reason(connection: Connection, job_id: int, reason: Reason, seen: Seen) -> None:
+    before = seen.reasons[job_id]
     shown_changes = before is None or before.code != reason.code  # only then does Prefect get a new state
     connection.execute(
         update(jobs)
-        .where(and_(jobs.c.id == job_id, jobs.c.status == JobStatus.NEW))
+        .where(*_as_seen(job_id, seen))
         .values(
             reason_code=reason.code,
             reason_text=reason.text,

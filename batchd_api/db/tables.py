@@ -210,7 +210,7 @@ flow_runs = Table(
     UniqueConstraint("job_id", "attempt", "number"),
 )
 Index("ix_flow_runs_gone", flow_runs.c.id, sqlite_where=text("gone"), postgresql_where=text("gone"))
-IS_GONE: ColumnElement[bool] = literal_column("flow_runs.gone", Boolean)
+IS_GONE: ColumnElement[bool] = literal_column("flow_runs.gone")
 
 pools = Table(
     "pools",

@@ -22,6 +22,7 @@ Stream = Literal["stdout", "stderr"]
 STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
 CHUNK_BYTES = 64 * 1024
 CHUNKS_A_WRITE = 16  # bounds the memory that one job's backlog of output takes
+NOT_STARTED = (RunState.ABSENT, RunState.PREPARED)
 LOOK_SECONDS = 0.4  # output is recorded well within a second of being written
 
 
@@ -37,12 +38,19 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How an attempt ended. `exit_code` null: nobody knows, `reason` says why."""
+    """How an attempt ended. `exit_code` null: nobody knows, `reason` says why.
+
+    Who was asked to end (a time limit, a cancel) may still exit with 0; then there is a reason.
+    """
 
     exit_code: int | None
     reason: str | None = None
     output_cut: bool = False
     ended_at: datetime | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.exit_code == 0 and self.reason is None
 
 
 class RunRecorder(Protocol):
@@ -111,19 +119,29 @@ class Run:
         Cancelling this coroutine only detaches: the command goes on.
         """
         status = await asyncio.to_thread(self.machine.status, self.folder)
-        if status.state in (RunState.ABSENT, RunState.PREPARED):
+        if status.state in NOT_STARTED:
             if self.launch is None:
                 return await self._end(Outcome(exit_code=None, reason="outcome unknown: its folder is gone"))
-            try:
-                await asyncio.to_thread(self.machine.start, self.launch)
-            except SupervisorError as error:
-                return await self._end(Outcome(exit_code=None, reason=str(error)))
-            status = await asyncio.to_thread(self.machine.status, self.folder)
+            status, problem = await asyncio.to_thread(self._start, self.launch)
+            if status.state in NOT_STARTED:
+                return await self._end(Outcome(exit_code=None, reason=problem))
         await self.recorder.started(status.started_at or self.clock())
         status = await self._follow(status)
         if status.state is not RunState.ENDED or status.reason or status.signal:
             await self._end_tree()
         return await self._end(self._outcome(status))
+
+    def _start(self, launch: Launch) -> tuple[RunStatus, str]:
+        """How it stands then, and what stood against it. Where nothing has started, nothing will."""
+        try:
+            self.machine.start(launch)
+        except SupervisorError as error:
+            status = self.machine.status(self.folder)
+            if status.state is RunState.PREPARED:  # a slow starter may still come: it then ends at once
+                self.machine.cancel(self.folder, grace_seconds=0)
+                status = self.machine.status(self.folder)
+            return status, str(error)
+        return self.machine.status(self.folder), "its folder is gone"
 
     async def _follow(self, status: RunStatus) -> RunStatus:
         with _ExitWatch(status.pid if status.state is RunState.RUNNING else None) as exit_watch:
