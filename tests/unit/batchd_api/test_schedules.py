@@ -1,0 +1,65 @@
+"""Schedules as clients make and delete them."""
+
+import pytest
+
+from batchd_api.db.tables import jobs
+from batchd_api.errors import AlreadyExists, Invalid, NeedsForce, QueueNotFound, ScheduleNotFound
+from batchd_api.schemas import NewSchedule
+from batchd_api.services.schedules import Schedules
+from tests.ground import ROOT
+
+NIGHT = [{"begin": "22:00:00", "end": "06:00:00"}]
+
+
+@pytest.fixture
+def schedules(here):
+    return Schedules(here.ground)
+
+
+def test_a_schedule_is_listed_as_it_was_made(schedules):
+    schedules.create(NewSchedule(name="night", weekdays=["Monday", "Friday"], time=NIGHT))
+    expected = {"name": "night", "weekdays": ["Monday", "Friday"], "time": NIGHT}
+    assert schedules.all() == [{"name": "anytime", "weekdays": None, "time": None}, expected]
+
+
+def test_times_are_kept_with_their_seconds(schedules):
+    schedules.create(NewSchedule(name="night", time=[{"begin": "22:00", "end": "06:00"}]))
+    assert schedules.all()[1]["time"] == NIGHT
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"weekdays": []}, {"weekdays": ["Someday"]}, {"time": [{"begin": "22:00:00", "end": "22:00:00"}]},
+     {"time": [{"begin": "25:00:00", "end": "26:00:00"}]}],
+)  # fmt: skip
+def test_a_schedule_that_makes_no_sense_is_refused_in_a_sentence(schedules, fields):
+    with pytest.raises(Invalid) as caught:
+        schedules.create(NewSchedule(name="night", **fields))
+    assert str(caught.value).endswith(".")
+
+
+def test_the_whole_day_may_be_written_as_midnight_to_midnight(schedules):
+    schedules.create(NewSchedule(name="day", time=[{"begin": "00:00:00", "end": "00:00:00"}]))
+
+
+def test_a_name_is_taken_once(schedules):
+    with pytest.raises(AlreadyExists):
+        schedules.create(NewSchedule(name="anytime"))
+
+
+def test_a_used_schedule_is_deleted_only_by_force_with_its_queues_and_jobs(here, schedules):
+    schedules.create(NewSchedule(name="night", time=NIGHT))
+    here.queue("night", schedule_name="night")
+    here.enqueue("night")
+    kept = here.enqueue()
+    with pytest.raises(NeedsForce, match="force"):
+        schedules.delete(ROOT, "night", forced=False)
+    schedules.delete(ROOT, "night", forced=True)
+    with pytest.raises(QueueNotFound):
+        here.queues.get("night")
+    assert (here.count(jobs), here.row(kept).id) == (1, kept)
+
+
+def test_an_unknown_schedule_is_not_found(schedules):
+    with pytest.raises(ScheduleNotFound):
+        schedules.delete(ROOT, "gone", forced=True)
