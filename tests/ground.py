@@ -147,7 +147,9 @@ def copied_installation(template: Path) -> Iterator[Installation]:
     database = Database("sqlite://")
     try:
         with closing(sqlite3.connect(template)) as source, database.engine.connect() as connection:
-            source.backup(connection.connection.driver_connection)
+            target = connection.connection.driver_connection
+            assert isinstance(target, sqlite3.Connection)
+            source.backup(target)
         yield Installation(database)
     finally:
         database.close()

@@ -64,7 +64,7 @@ class Queues:
             lock_queue(connection, name)
             count = connection.execute(select(func.count()).where(jobs.c.queue_name == name)).scalar_one()
             if count and not forced:
-                raise NeedsForce(f'The queue "{name}" is not empty; with force its {count} jobs go too.')
+                raise NeedsForce(f'The queue "{name}" is not empty (jobs: {count}); with force they go too.')
             delete_queue(connection, name, by=caller.name, ground=self._ground)
         self._ground.changed()
 

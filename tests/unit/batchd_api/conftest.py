@@ -19,3 +19,14 @@ def installation_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(installation_file: Path) -> Iterator[Installation]:
     with copied_installation(installation_file) as made:
         yield made
+
+
+@pytest.fixture(params=["file", "memory", "postgresql"])
+def everywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
+    """An installation on each kind of database that there is."""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").new_database()
+    else:
+        url = "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path / 'batchd.db'}"
+    with installation(url) as made:
+        yield made
