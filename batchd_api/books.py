@@ -95,7 +95,7 @@ class Books:
         return [job_id for job_id in in_turn if job_id not in without][:limit]
 
     def _ahead(self, connection: Connection, queue_name: str) -> list[int]:
-        """Of those that stand in line first, the ones that are due. A query a status: each reads one index."""
+        """Of those that stand in line first, the ones due. A query a status, so that each reads one index."""
         line: list[tuple[int, int, bool]] = []
         for status in AHEAD:
             query = (

@@ -168,7 +168,11 @@ def _again_or_failed(
 
 
 def _mine(connection: Connection, attempt: Attempt) -> RowMapping:
-    """Its row, held against whoever would cancel it meanwhile. Raises OldToken."""
+    """Its row, held against whoever would cancel it meanwhile. Raises OldToken.
+
+    The job's row is held first, as everywhere: two who wait for each other would both fail.
+    """
+    connection.execute(select(jobs.c.id).where(jobs.c.id == attempt.job_id).with_for_update())
     query = select(attempts).where(attempts.c.id == attempt.id).with_for_update()
     row = connection.execute(query).mappings().one_or_none()
     if row is None or row["token"] != attempt.token or row["state"] == AttemptState.ENDED:

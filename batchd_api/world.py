@@ -18,6 +18,8 @@ from batchd_flows.job_types import JobTypes
 from batchd_flows.windows import parse_schedule
 
 LOOK_AHEAD = 300  # jobs of a queue that the planner looks at; the rest stand behind them
+FARTHEST = 3000  # where nothing but jobs that wait for their hosts stands before
+HOST_CODES = frozenset({ReasonCode.HOST_FULL, ReasonCode.HOST_STARTING, ReasonCode.HOST_FAILED})
 DISPATCHER_ALIVE_SECONDS = 15
 
 
@@ -187,20 +189,26 @@ _OF_A_JOB = (
 
 
 def _new_jobs(connection: Connection, queue_name: str, now: datetime) -> list[RowMapping]:
-    """The queue's first New jobs. Those whose time has not come do not hide the ones behind them."""
+    """The queue's first New jobs; and more, where all of those only let others pass."""
     query = (
         select(*_OF_A_JOB)
         .where(jobs.c.queue_name == queue_name, jobs.c.status == JobStatus.NEW)
         .order_by(jobs.c.seq)
         .limit(LOOK_AHEAD)
     )
-    first = list(connection.execute(query).mappings())
-    behind = sum(row["start_time"] is not None and row["start_time"] > now for row in first)
-    if len(first) < LOOK_AHEAD or not behind:
-        return first
+    page = rows = list(connection.execute(query).mappings())
     may_run = or_(jobs.c.start_time.is_(None), jobs.c.start_time <= now)
-    query = query.where(jobs.c.seq > first[-1]["seq"], may_run).limit(behind)
-    return [*first, *connection.execute(query).mappings()]
+    while len(page) == LOOK_AHEAD and len(rows) < FARTHEST and all(_lets_pass(row, now) for row in page):
+        behind = query.where(jobs.c.seq > page[-1]["seq"], may_run)
+        page = list(connection.execute(behind).mappings())
+        rows += page
+    return rows
+
+
+def _lets_pass(row: RowMapping, now: datetime) -> bool:
+    """It waits for a time to come, or waited for its host when it was last looked at."""
+    is_early = row["start_time"] is not None and row["start_time"] > now
+    return is_early or row["reason_code"] in HOST_CODES
 
 
 def _busy_rows(connection: Connection) -> list[RowMapping]:

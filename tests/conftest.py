@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.postgres import Postgres
     from tests.prefect_server import PrefectServer
 
 for _name in [name for name in os.environ if name.startswith("PREFECT")]:
@@ -42,4 +43,13 @@ def prefect_server(request: pytest.FixtureRequest) -> "Iterator[PrefectServer]":
     from tests.prefect_server import running_prefect_server  # kept out of the start of every unit test
 
     with running_prefect_server(**getattr(request.module, "PREFECT_OVERRIDES", {})) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Postgres]":
+    """A real PostgreSQL server (3 s); a skip where there is none, in CI a failure."""
+    from tests.postgres import running_postgres
+
+    with running_postgres() as running:
         yield running
