@@ -178,16 +178,15 @@ def _ahead(row: RowView, runs: Sequence[RunView]) -> list[Action]:
     """The run of the attempt that is still to come."""
     number = max((run.number for run in runs), default=0) + 1
     alive = [run for run in runs if not run.is_final]
-    strayed = [run for run in alive if run.queue_name != row.queue_name]
-    actions: list[Action] = [Remove(run_id=run.id) for run in strayed]
-    alive = [run for run in alive if run.queue_name == row.queue_name]
+    here = [run for run in alive if run.queue_name == row.queue_name]
+    actions: list[Action] = [Remove(run_id=run.id) for run in alive if run not in here[-1:]]
     if row.status.is_final:
-        return actions + [_set_by_hand(run, row) for run in alive]
+        return actions + [_set_by_hand(run, row) for run in here[-1:]]
     if row.status not in (JobStatus.NEW, JobStatus.POSTPONED):
         return actions
-    if not alive:
+    if not here:
         return [*actions, Create(attempt=row.attempt + 1, number=number)]
-    return actions + _waiting(row, alive[-1])
+    return actions + _waiting(row, here[-1])
 
 
 def _set_by_hand(run: RunView, row: RowView) -> Action:
