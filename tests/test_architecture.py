@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "batchd_cli": set[str](),
     "demo": {"batchd_cli"},
 }
-SPEAK_PREFECT = ("batchd_flows.orchestrator", "batchd_flows.worker", "batchd_flows.job_flow")
+SPEAKERS = ("orchestrator", "worker", "job_flow", "queue_window")
+SPEAK_PREFECT = tuple(f"batchd_flows.{name}" for name in SPEAKERS)
 MUST_START_WITHOUT_PREFECT = ("batchd_api.facade", "batchd_api.admin", "batchd_api.daemon", "batchd_cli.main")
 ONE_WAY_ROUND = "the layers are migrations → batchd_api → flows → infra; batchd_cli imports nothing of ours"
 
