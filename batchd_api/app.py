@@ -370,7 +370,14 @@ def facade_options(settings: Settings) -> FacadeOptions:
         trusted_proxies=tuple(str(network) for network in manager.trusted_proxies),
         timezone=settings.timezone,
         static_path=manager.web_client.path,
+        prefect_ui_url=_prefect_ui_url(settings),
+        default_syntax=settings.default_template_syntax,
     )
+
+
+def _prefect_ui_url(settings: Settings) -> str:
+    api_url = settings.prefect.api_url or server_settings(settings).api_url
+    return api_url.rstrip("/").removesuffix("/api")
 
 
 def _launch_settings(settings: Settings) -> LaunchSettings:

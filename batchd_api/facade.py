@@ -89,6 +89,8 @@ def _services(parts: FacadeParts) -> Services:
         clock=parts.clock,
         changed=parts.changed,
         variables=parts.variables,
+        prefect_ui_url=parts.options.prefect_ui_url,
+        default_syntax=parts.options.default_syntax,
     )
     users, queues = Users(parts.database, parts.passwords, parts.clock), Queues(ground)
     return Services(

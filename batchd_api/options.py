@@ -12,7 +12,7 @@ BODY_LIMIT_BYTES = 1024 * 1024
 @dataclass(frozen=True, kw_only=True)
 class FacadeOptions:
     """`allowed_hosts` adds to this machine's own names, `*` allows any; `trusted_proxies` are addresses or
-    networks.
+    networks. `prefect_ui_url` is where people open Prefect's pages. `default_syntax` is of templates.
 
     Not read yet: `static_salt` (hashes of an old installation) and `static_path` (the web client).
     """
@@ -27,3 +27,5 @@ class FacadeOptions:
     timezone: ZoneInfo
     body_limit_bytes: int = BODY_LIMIT_BYTES
     static_path: Path | None = None
+    prefect_ui_url: str | None = None
+    default_syntax: str = "Shell"

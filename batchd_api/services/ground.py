@@ -18,7 +18,7 @@ from batchd_infra.hosts import Hosts
 @dataclass(frozen=True, kw_only=True)
 class Ground:
     """`changed` is called after each commit that may let a job start or must be shown. `variables` are the
-    installation's."""
+    installation's. `prefect_ui_url` is without a final slash; None: nobody knows where Prefect's pages are."""
 
     database: Database
     job_types: JobTypes
@@ -27,6 +27,8 @@ class Ground:
     clock: Callable[[], datetime]
     changed: Callable[[], None]
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    prefect_ui_url: str | None = None
+    default_syntax: str = "Shell"
 
     def known_host(self, name: str) -> str:
         """The host's own name; Invalid if no file defines it."""
