@@ -10,7 +10,8 @@ _SECRET_NAME = re.compile(
     r"|AUTH_STRING|CONNECTION_(STRING|URL)|DATABASE_URL|^PG(PASSFILE|SERVICE)|^CREDENTIALS_DIRECTORY",
     re.IGNORECASE,
 )
-_URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
+# Without the scheme's other letters: a long value of letters alone would be looked through again and again.
+_URL_WITH_PASSWORD = re.compile(r"[a-z0-9+.-]://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
 _CLEAN = re.compile(r"^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TERM|XDG_\w+)$")
 
 
