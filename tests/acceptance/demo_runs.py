@@ -94,7 +94,8 @@ def kept_demo(folder: Path) -> Iterator[KeptDemo]:
         until(DEMO_SECONDS, "the demo to stay", stays)
         yield KeptDemo(home=home, prefect_url=f"http://127.0.0.1:{environment['DEMO_PREFECT_PORT']}")
     finally:
-        os.killpg(kept.pid, signal.SIGINT)
-        kept.wait(60)
+        if kept.poll() is None:
+            os.killpg(kept.pid, signal.SIGINT)
+            kept.wait(60)
     assert "Traceback" not in text()
     until(30, "everything to end", lambda: not left(home))
