@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, flow_runs, jobs, pools, queues
+from batchd_api.reconcile import Shown
 from batchd_api.recorder import CANCELLED
 from batchd_api.respond import UNKNOWN
 from batchd_api.statuses import AttemptState, JobStatus
@@ -49,7 +50,7 @@ class Hands:
 
     def cancel_running(self, job_id: int, run_id: str, now: datetime) -> None:
         with self._database.write() as connection:
-            _touch(connection, run_id)
+            _touch(connection, run_id, Shown.CANCELLING)
             connection.execute(
                 update(attempts)
                 .where(
@@ -113,8 +114,8 @@ class Hands:
             return [(row.job_id, row.id) for row in connection.execute(query)]
 
 
-def _touch(connection: Connection, run_id: str) -> None:
-    connection.execute(update(flow_runs).where(flow_runs.c.id == run_id).values(shown=UNKNOWN))
+def _touch(connection: Connection, run_id: str, shown: str = UNKNOWN) -> None:
+    connection.execute(update(flow_runs).where(flow_runs.c.id == run_id).values(shown=shown))
 
 
 def _due(connection: Connection, job_id: int) -> None:

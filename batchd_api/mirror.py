@@ -316,6 +316,7 @@ class Mirror:
             queue_name=row.queue_name,
             shown=spec.waiting.code_name,
         )
+        self._watch.own_write(run.id, run.shown)
         await asyncio.to_thread(self._books.note_created, run, row.job_id, spec.name)
         return run
 

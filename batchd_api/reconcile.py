@@ -20,6 +20,7 @@ class Shown(StrEnum):
     PAUSED = "PAUSED"
     PENDING = "PENDING"
     RUNNING = "RUNNING"
+    CANCELLING = "CANCELLING"  # a person's; left standing until the tree has ended
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     CRASHED = "CRASHED"
@@ -137,7 +138,7 @@ def reconcile(row: RowView, runs: Sequence[RunView]) -> list[Action]:
             continue
         if attempt is None or attempt.state is AttemptState.ENDED:
             actions += _ended(run, attempt)
-        elif attempt.state is AttemptState.RUNNING and run.shown != Shown.RUNNING:
+        elif attempt.state is AttemptState.RUNNING and run.shown not in (Shown.RUNNING, Shown.CANCELLING):
             actions.append(Run(run_id=run.id))
     actions += _missing(by_number.get(row.attempt), runs)
     return actions + _ahead(row, [run for run in runs if run.attempt == row.attempt + 1])

@@ -71,7 +71,8 @@ class Watch:
             try:
                 async for happening in happenings(self._orchestrator.api_url, self._orchestrator.auth_string):
                     self._note(happening)
-            except OrchestratorUnavailable:
+            except OrchestratorUnavailable as error:
+                log.debug("no event stream: %s", error)
                 self._look_at = 0.0
                 self._pools.look_again()
             except Exception:

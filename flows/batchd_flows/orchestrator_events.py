@@ -1,8 +1,9 @@
-"""What happens in Prefect, as it happens: its event stream, 15 ms behind. Hints only; the truth is asked for."""
+"""What happens in Prefect, as it happens: its event stream. Hints only; the truth is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -36,7 +37,7 @@ async def happenings(api_url: str, auth_string: SecretStr | None) -> AsyncIterat
     """Until the connection ends; then OrchestratorUnavailable, and what was missed must be looked for."""
     wanted = EventFilter(event=EventNameFilter(prefix=[RUN, POOL, QUEUE]))
     try:
-        async with _subscriber(api_url, auth_string, wanted) as events:
+        async with _connected(api_url, auth_string, wanted) as events:
             async for event in events:
                 if event.event.startswith((POOL, QUEUE)):
                     yield PoolsChanged()
@@ -55,8 +56,16 @@ async def happenings(api_url: str, auth_string: SecretStr | None) -> AsyncIterat
     raise OrchestratorUnavailable("it closed the event stream")
 
 
-def _subscriber(api_url: str, auth_string: SecretStr | None, wanted: EventFilter) -> PrefectEventSubscriber:
-    # It takes its credentials from Prefect's settings alone.
+@asynccontextmanager
+async def _connected(
+    api_url: str, auth_string: SecretStr | None, wanted: EventFilter
+) -> AsyncIterator[PrefectEventSubscriber]:
+    # It takes its credentials from Prefect's settings alone, when it is made and when it connects.
     settings = {} if auth_string is None else {PREFECT_API_AUTH_STRING: auth_string.get_secret_value()}
     with temporary_settings(settings):
-        return PrefectEventSubscriber(api_url=api_url, filter=wanted, reconnection_attempts=0)
+        subscriber = PrefectEventSubscriber(api_url=api_url, filter=wanted, reconnection_attempts=0)
+        await subscriber.__aenter__()
+    try:
+        yield subscriber
+    finally:
+        await subscriber.__aexit__(None, None, None)

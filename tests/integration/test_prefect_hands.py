@@ -30,6 +30,7 @@ from batchd_api.settings_records import DaemonMode
 from batchd_flows.job_types import JobTypes, load_job_types
 from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.orchestrator_client import prefect_client
+from batchd_flows.orchestrator_events import RunChanged, happenings
 from batchd_infra.hosts import Hosts
 from tests.prefect_server import PrefectServer
 
@@ -166,6 +167,31 @@ async def desk(prefect_server: PrefectServer, tmp_path: Path) -> AsyncIterator[D
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             database.close()
+
+
+async def test_the_event_stream_tells_of_a_state_at_once(desk: Desk, prefect_server: PrefectServer) -> None:
+    """The look at all runs would find it too, seconds later: here it is the stream alone."""
+    job_id = desk.enqueue("true", queue="shut")
+    run_id = await desk.run_of(job_id, "QueueDisabled")
+    told = asyncio.Event()
+
+    async def listen() -> None:
+        async for happening in happenings(prefect_server.api_url, SecretStr(prefect_server.auth_string)):
+            if isinstance(happening, RunChanged) and happening.state_type == "FAILED":
+                assert happening.run_id == run_id
+                told.set()
+
+    async def heard() -> bool | None:
+        await desk.set_state(run_id, StateType.FAILED)  # again, until the listener is connected
+        await asyncio.sleep(0.1)
+        return True if told.is_set() else None
+
+    listening = asyncio.create_task(listen())
+    try:
+        await until(heard, "an event of the state")
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 # A waiting job
