@@ -125,7 +125,7 @@ class Mirror:
         await self._start()
         while True:
             try:
-                busy = await self._step()
+                busy = await self.step()
                 pause = 0.2
             except (OrchestratorUnavailable, OrchestratorRefused, BrokenVersions) as error:
                 self._say(str(error))
@@ -157,8 +157,8 @@ class Mirror:
             self._changed()
         self._down = down
 
-    async def _step(self) -> bool:
-        """One round: claims, and at most BATCH rows. False: nothing was due."""
+    async def step(self) -> bool:
+        """One round: claims, and at most BATCH rows. False: nothing was due. `run` makes one after another."""
         if self._down:
             await self._orchestrator.probe()
         changed = await self._pools.step()

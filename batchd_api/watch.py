@@ -65,6 +65,11 @@ class Watch:
         while len(self._own) > OWN_WRITES:
             self._own.popitem(last=False)
 
+    def look_again(self) -> None:
+        """Something may have been missed: look at everything at the next step."""
+        self._look_at = 0.0
+        self._pools.look_again()
+
     async def notice(self) -> None:
         """Follow the event stream until cancelled. Whenever it was lost, everything is looked at."""
         while True:
@@ -73,8 +78,7 @@ class Watch:
                     self._note(happening)
             except OrchestratorUnavailable as error:
                 log.debug("no event stream: %s", error)
-                self._look_at = 0.0
-                self._pools.look_again()
+                self.look_again()
             except Exception:
                 log.exception("the event stream stumbled; it is asked for again")
             await asyncio.sleep(AGAIN_SECONDS)
