@@ -17,7 +17,8 @@ from batchd_api.db.session import Database
 from batchd_api.db.upgrade import current_revision, head_revision, upgrade
 from batchd_api.errors import BatchdError, Invalid, StartupError
 from batchd_api.services.installation import ensure_first_rows
-from batchd_api.services.users import Passwords, Users
+from batchd_api.services.passwords import Passwords
+from batchd_api.services.users import Users
 from batchd_api.settings import database_url
 from batchd_api.startup import prepare_state_directory, read_settings
 

@@ -365,7 +365,7 @@ def facade_options(settings: Settings) -> FacadeOptions:
         basic=manager.auth.basic,
         header=manager.auth.header,
         static_salt=manager.auth.static_salt.get_secret_value() if manager.auth.static_salt else None,
-        allowed_origin=next(iter(manager.web_client.allowed_origins), None),
+        allowed_origins=manager.web_client.allowed_origins,
         allowed_hosts=manager.allowed_hosts or (),
         trusted_proxies=tuple(str(network) for network in manager.trusted_proxies),
         timezone=settings.timezone,

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
+import logging
 import os
 import secrets
 import threading
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 
+from batchd_api.answers import printable
 from batchd_api.errors import Invalid, LoginDelayed, NotAuthenticated
 from batchd_api.options import FacadeOptions
 from batchd_api.permissions import SUPERUSER, Caller
@@ -30,6 +32,9 @@ FREE_FAILURES = 5
 MAX_DELAY_SECONDS = 60
 FORGOTTEN_AFTER_SECONDS = 15 * 60
 MAX_ENTRIES = 10_000
+MAX_SHOWN = 200  # characters of a name in the log
+
+log = logging.getLogger(__name__)
 
 Monotonic = Callable[[], float]
 
@@ -41,6 +46,33 @@ class Credentials:
 
 
 Candidate = tuple[Credentials, Account | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Of a login: the name as it was sent, and the address."""
+
+    name: str
+    address: str
+
+    @classmethod
+    def of(cls, name: str, peer: str | None) -> _Source:
+        return cls(name=name, address=peer or "an unknown address")
+
+    @property
+    def key(self) -> bytes:
+        """What failures are counted by: of bounded length, and one for all addresses of an IPv6 network."""
+        address = _address(self.address)
+        if isinstance(address, ipaddress.IPv6Address):
+            where = str(ipaddress.ip_network((address, 64), strict=False))
+        else:
+            where = str(address)
+        name = self.name.encode("utf-8", "surrogatepass")
+        return hashlib.sha256(name).digest() + where.encode()
+
+    def log(self, error: NotAuthenticated) -> None:
+        how = "refused unchecked, too many failures" if isinstance(error, LoginDelayed) else "failed"
+        log.warning('a login as "%s" from %s: %s', printable(self.name)[:MAX_SHOWN], self.address, how)
 
 
 class Authenticator:
@@ -64,21 +96,41 @@ class Authenticator:
 
     def identify(self, headers: Headers, peer: str | None) -> Caller:
         """Raises NotAuthenticated. `peer` is the address that the connection comes from."""
+        return self.recall(headers, peer) or self.verify(headers, peer)
+
+    def recall(self, headers: Headers, peer: str | None) -> Caller | None:
+        """Whoever is known without a check of a password; None: `verify` has to find out. Raises as well."""
         given = basic_credentials(headers.get("authorization"))
         if self._options.auth_disabled:
             return Caller(name=self._said_name(headers, given), grants=SUPERUSER)
         if self._options.header and self._is_trusted(peer) and (name := _user_header(headers)):
-            account = next(filter(None, map(self._users.find, _decodings(name))), None)
-            if account is None:
-                raise NotAuthenticated
-            return _caller(account)
-        if self._options.basic and given:
-            return _caller(self._check(given, peer or ""))
-        raise NotAuthenticated
+            return self._named(name, peer)
+        if not (self._options.basic and given):
+            raise NotAuthenticated
+        found = self._recall(self._candidates(given))
+        return _caller(found) if found else None
 
-    def _check(self, given: list[Credentials], peer: str) -> Account:
-        candidates = [(credentials, self._users.find(credentials.name)) for credentials in given]
-        return self._recall(candidates) or self._verify(candidates, (given[0].name, peer))
+    def verify(self, headers: Headers, peer: str | None) -> Caller:
+        """By name and password. Slow."""
+        given = basic_credentials(headers.get("authorization"))
+        source = _Source.of(given[0].name, peer)
+        try:
+            with self._slots:
+                return _caller(self._verify(given, source))
+        except NotAuthenticated as error:
+            source.log(error)
+            raise
+
+    def _named(self, name: bytes, peer: str | None) -> Caller:
+        account = next(filter(None, map(self._users.find, _decodings(name))), None)
+        if account is None:
+            error = NotAuthenticated()
+            _Source.of(_decodings(name)[0], peer).log(error)
+            raise error
+        return _caller(account)
+
+    def _candidates(self, given: list[Credentials]) -> list[Candidate]:
+        return [(credentials, self._users.find(credentials.name)) for credentials in given]
 
     def _recall(self, candidates: list[Candidate]) -> Account | None:
         for credentials, account in candidates:
@@ -86,19 +138,29 @@ class Authenticator:
                 return account
         return None
 
-    def _verify(self, candidates: list[Candidate], source: tuple[str, str]) -> Account:
-        with self._slots:
-            if account := self._recall(candidates):  # another thread has just checked it
-                return account
-            self._failures.check(source)
-            for credentials, account in candidates:
-                # Nobody's password is checked too: the answer takes as long.
-                if self._users.verify(account, credentials.password) and account:
-                    self._failures.forget(source)
-                    self._remembered.add(credentials, account)
-                    return account
-            self._failures.add(source)
+    def _verify(self, given: list[Credentials], source: _Source) -> Account:
+        """How many checks a failure takes depends on what was sent, never on whether there is such a user."""
+        candidates = self._candidates(given)
+        # The last is the only one without a loss; cut names and passwords are bytes, as Latin-1 has them.
+        cut = given[-1], self._users.find_cut(given[-1].name)
+        if account := self._recall([*candidates, cut]):
+            return account  # another thread has just checked it
+        self._failures.check(source.key)
+        for credentials, account in candidates:
+            if self._users.verify(account, credentials.password) and account:
+                return self._passed(credentials, account, source)
+        if self._users.are_wide():
+            credentials, account = cut
+            if self._users.verify(account, credentials.password, as_cut=True) and account:
+                return self._passed(credentials, account, source)
+        self._failures.add(source.key)
         raise NotAuthenticated
+
+    def _passed(self, credentials: Credentials, account: Account, source: _Source) -> Account:
+        account = self._users.modernized(account, credentials.password)
+        self._failures.forget(source.key)
+        self._remembered.add(credentials, account)
+        return account
 
     def _said_name(self, headers: Headers, given: list[Credentials]) -> str:
         """Without authentication people are who they say they are."""
@@ -110,12 +172,8 @@ class Authenticator:
         return ANONYMOUS
 
     def _is_trusted(self, peer: str | None) -> bool:
-        try:
-            address = ipaddress.ip_address(peer or "")
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        return any(mapped in network for network in self._trusted)
+        address = _address(peer or "")
+        return address is not None and any(address in network for network in self._trusted)
 
 
 class RememberedLogins:
@@ -156,9 +214,9 @@ class FailedLogins:
     def __init__(self, monotonic: Monotonic) -> None:
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._failures: OrderedDict[tuple[str, str], _Failures] = OrderedDict()
+        self._failures: OrderedDict[bytes, _Failures] = OrderedDict()
 
-    def check(self, source: tuple[str, str]) -> None:
+    def check(self, source: bytes) -> None:
         """Raises LoginDelayed while the source has to wait; trying meanwhile makes it wait longer."""
         with self._lock:
             found = self._failures.get(source)
@@ -169,15 +227,15 @@ class FailedLogins:
             self._count(source)
             raise LoginDelayed(_delay_seconds(found.count))
 
-    def add(self, source: tuple[str, str]) -> None:
+    def add(self, source: bytes) -> None:
         with self._lock:
             self._count(source)
 
-    def forget(self, source: tuple[str, str]) -> None:
+    def forget(self, source: bytes) -> None:
         with self._lock:
             self._failures.pop(source, None)
 
-    def _count(self, source: tuple[str, str]) -> None:
+    def _count(self, source: bytes) -> None:
         now = self._monotonic()
         found = self._failures.pop(source, None)
         if found is None or now - found.last > FORGOTTEN_AFTER_SECONDS:
@@ -218,6 +276,15 @@ def _user_header(headers: Headers) -> bytes:
     if len(given) > 1:
         raise Invalid("The header X-Auth-User was sent twice.")
     return given[0].encode("latin-1") if given else b""
+
+
+def _address(peer: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """None for a peer without one, as on a socket in the file system."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _presentable(name: str) -> str:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from pydantic import AfterValidator
+from starlette.concurrency import run_in_threadpool
 
 from batchd_api.authentication import Authenticator
 from batchd_api.bodies import parse_object, read_body
-from batchd_api.errors import JobNotFound, NotFound, NotPermitted
+from batchd_api.errors import JobNotFound, NotFound, NotPermitted, PermissionNotFound
 from batchd_api.gate import INNER_SLASH
 from batchd_api.permissions import Access, Caller, Right, Scope
 from batchd_api.services.choices import Choices
+from batchd_api.services.health import Health
 from batchd_api.services.jobs import Jobs
 from batchd_api.services.queues import Queues
 from batchd_api.services.results import Results
 from batchd_api.services.schedules import Schedules
 from batchd_api.services.stats import Stats
-from batchd_api.services.users import Users
+from batchd_api.services.users import Permissions, Users
+from batchd_api.web_client import WebClient
 
 _ID = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
@@ -32,13 +38,17 @@ class Services:
 
     authenticator: Authenticator
     users: Users
+    permissions: Permissions
     queues: Queues
     jobs: Jobs
     results: Results
     schedules: Schedules
     stats: Stats
     choices: Choices
+    health: Health
+    web_client: WebClient
     body_limit_bytes: int
+    logins: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(os.cpu_count() or 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +57,30 @@ class Guard:
 
     access: Access
 
-    def __call__(self, request: Request) -> None:
+    async def __call__(self, request: Request) -> None:
         if self.access.scope is Scope.OPEN:
             return
-        services = _services(request)
-        peer = request.client.host if request.client else None
-        caller = services.authenticator.identify(request.headers, peer)
+        if not await run_in_threadpool(self._let_in_who_is_known, request):
+            services = _services(request)
+            # Checks of passwords wait among themselves: they never hold the threads of other requests.
+            verify = partial(services.authenticator.verify, request.headers, _peer(request))
+            caller = await to_thread.run_sync(verify, limiter=services.logins)
+            await run_in_threadpool(self._let_in, caller, request)
+
+    def _let_in_who_is_known(self, request: Request) -> bool:
+        caller = _services(request).authenticator.recall(request.headers, _peer(request))
+        if caller is not None:
+            self._let_in(caller, request)
+        return caller is not None
+
+    def _let_in(self, caller: Caller, request: Request) -> None:
         request.state.caller = caller
         if self.access.right is not None:
-            _JUDGES[self.access.scope](caller, self.access.right, request, services)
+            _JUDGES[self.access.scope](caller, self.access.right, request, _services(request))
+
+
+def _peer(request: Request) -> str | None:
+    return request.client.host if request.client else None
 
 
 Judge = Callable[[Caller, Right, Request, Services], None]
@@ -80,7 +105,13 @@ def _judge_job(caller: Caller, right: Right, request: Request, services: Service
         caller.require(right, queue=services.jobs.queue_of(job_id_of(request.path_params["job_id"])))
 
 
+def _judge_self(caller: Caller, right: Right, request: Request, _services: Services) -> None:
+    if name_of(request.path_params["name"]) != caller.name:
+        caller.require(right)
+
+
 _JUDGES: dict[Scope, Judge] = {
+    Scope.SELF: _judge_self,
     Scope.ANY: _judge_any,
     Scope.QUEUE: _judge_queue,
     Scope.CREATE: _judge_creation,
@@ -98,6 +129,12 @@ def job_id_of(path_part: str) -> int:
         raise NotFound("job", name_of(path_part))
     if int(path_part) < 1:
         raise JobNotFound(int(path_part))
+    return int(path_part)
+
+
+def permission_id_of(path_part: str) -> int:
+    if not _ID.fullmatch(path_part) or int(path_part) < 1:
+        raise PermissionNotFound(name_of(path_part))
     return int(path_part)
 
 

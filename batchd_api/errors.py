@@ -7,7 +7,8 @@ BatchdError
 ├── NotAuthenticated      401
 │   └── LoginDelayed           too many wrong passwords
 ├── NotPermitted          403
-│   └── NeedsForce             not empty or in use, and `?forced=true` was not given
+│   ├── NeedsForce             not empty or in use, and `?forced=true` was not given
+│   └── LastSuperuser
 ├── NotFound              404
 │   ├── QueueNotFound, JobNotFound, ScheduleNotFound, UserNotFound, PermissionNotFound, ResultNotFound
 ├── Conflict              409
@@ -81,6 +82,13 @@ class NeedsForce(NotPermitted):
         BatchdError.__init__(self, message=message)
 
 
+class LastSuperuser(NotPermitted):
+    """This is the last superuser: make another one first, or nobody could grant anything any more."""
+
+    def __init__(self) -> None:
+        BatchdError.__init__(self)
+
+
 class NotFound(BatchdError):
     """There is no {kind} {name}."""
 
@@ -115,6 +123,13 @@ class UserNotFound(NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__("user", name)
+
+
+class PermissionNotFound(NotFound):
+    """There is no permission {name}."""
+
+    def __init__(self, permission_id: object) -> None:
+        super().__init__("permission", permission_id)
 
 
 class ResultNotFound(NotFound):

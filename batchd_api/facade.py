@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
@@ -23,12 +24,15 @@ from batchd_api.options import FacadeOptions
 from batchd_api.routes.table import ROUTES
 from batchd_api.services.choices import Choices
 from batchd_api.services.ground import Ground
+from batchd_api.services.health import NOT_EMBEDDED, Health
 from batchd_api.services.jobs import Jobs
+from batchd_api.services.passwords import Passwords
 from batchd_api.services.queues import Queues
 from batchd_api.services.results import Results
 from batchd_api.services.schedules import Schedules
 from batchd_api.services.stats import Stats
-from batchd_api.services.users import Passwords, Users
+from batchd_api.services.users import Permissions, Users
+from batchd_api.web_client import WebClient
 from batchd_flows.job_types import JobTypes
 from batchd_infra.hosts import Hosts
 
@@ -37,7 +41,8 @@ from batchd_infra.hosts import Hosts
 class FacadeParts:
     """`changed` is called, in any thread, after each commit that may let a job start or must be shown.
 
-    `variables` are the installation's: a parameter that is missing may be found there.
+    `variables` are the installation's: a parameter that is missing may be found there. `prefect_state` says
+    how the Prefect server is, if it is ours to keep; it is asked in any thread.
     """
 
     options: FacadeOptions
@@ -47,7 +52,8 @@ class FacadeParts:
     clock: Callable[[], datetime]
     changed: Callable[[], None]
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    passwords: Passwords = field(default_factory=Passwords)
+    prefect_state: Callable[[], str] = lambda: NOT_EMBEDDED
+    passwords: Passwords | None = None
 
 
 def create_facade(parts: FacadeParts) -> FastAPI:
@@ -65,7 +71,8 @@ def create_facade(parts: FacadeParts) -> FastAPI:
         redirect_slashes=False,
         default_response_class=JsonAnswer,
     )
-    facade.state.services = _services(parts)
+    services = _services(parts)
+    facade.state.services = services
     for route in ROUTES:
         facade.add_api_route(
             route.path,
@@ -76,7 +83,7 @@ def create_facade(parts: FacadeParts) -> FastAPI:
             response_model=None,
         )
     facade.add_middleware(Gate, options=parts.options, answers=answers)
-    _answer_errors(facade, answers)
+    _answer_errors(facade, answers, services.web_client)
     return facade
 
 
@@ -92,25 +99,33 @@ def _services(parts: FacadeParts) -> Services:
         prefect_ui_url=parts.options.prefect_ui_url,
         default_syntax=parts.options.default_syntax,
     )
-    users, queues = Users(parts.database, parts.passwords, parts.clock), Queues(ground)
+    passwords = parts.passwords or Passwords(static_salt=parts.options.static_salt)
+    users, queues = Users(parts.database, passwords, parts.clock), Queues(ground)
     return Services(
         authenticator=Authenticator(parts.options, users),
         users=users,
+        permissions=Permissions(ground),
         queues=queues,
         jobs=Jobs(ground),
         results=Results(ground),
         schedules=Schedules(ground),
         stats=Stats(ground),
         choices=Choices(ground, queues),
+        health=Health(parts.database, parts.clock, parts.prefect_state),
+        web_client=WebClient(parts.options.static_path, parts.options.prefect_ui_url),
         body_limit_bytes=parts.options.body_limit_bytes,
     )
 
 
-def _answer_errors(facade: FastAPI, answers: ErrorAnswers) -> None:
+def _answer_errors(facade: FastAPI, answers: ErrorAnswers, web_client: WebClient) -> None:
     async def ours(request: Request, error: Any) -> Response:
         return answers.of(error, accept_of(request.scope))
 
     async def the_routers(request: Request, error: Any) -> Response:
+        if error.status_code == HTTPStatus.NOT_FOUND:  # where no route is, a file may be
+            found = await web_client.file(request.scope["path"], request.scope)
+            if found is not None:
+                return found
         return answers.of_http(error, request)
 
     async def the_frameworks(request: Request, error: Any) -> Response:

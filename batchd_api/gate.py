@@ -50,6 +50,7 @@ class Gate:
         self._app = app
         self._options = options
         self._answers = answers
+        self._origins = frozenset(origin.rstrip("/") for origin in options.allowed_origins)
         self._hosts = own_host_names() | {name.lower() for name in options.allowed_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,8 +104,7 @@ class Gate:
                 raise OriginRefused(origin)
 
     def _may_come_from(self, origin: str, headers: Headers) -> bool:
-        allowed = self._options.allowed_origin
-        if allowed and origin.rstrip("/") == allowed.rstrip("/"):
+        if origin.rstrip("/") in self._origins:
             return True
         own = _authority(f"{_scheme(origin)}://{headers.get('host', '')}")
         return own is not None and _authority(origin) == own
@@ -112,7 +112,7 @@ class Gate:
     def _cors_headers(self, headers: Headers) -> dict[str, str]:
         origins = headers.getlist("origin")
         if len(origins) != 1 or not self._may_come_from(origins[0], headers):
-            return {"Vary": "Origin"} if self._options.allowed_origin else {}
+            return {"Vary": "Origin"} if self._origins else {}
         answer = {"Access-Control-Allow-Origin": origins[0], "Vary": "Origin"}
         if not self._options.auth_disabled:
             answer["Access-Control-Allow-Credentials"] = "true"

@@ -14,14 +14,14 @@ class FacadeOptions:
     """`allowed_hosts` adds to this machine's own names, `*` allows any; `trusted_proxies` are addresses or
     networks. `prefect_ui_url` is where people open Prefect's pages. `default_syntax` is of templates.
 
-    Not read yet: `static_salt` (hashes of an old installation) and `static_path` (the web client).
+    `static_salt` belongs to hashes of an old installation. `static_path`: a folder with a web client.
     """
 
     auth_disabled: bool = False
     basic: bool = True
     header: bool = False
     static_salt: str | None = field(default=None, repr=False)
-    allowed_origin: str | None = None
+    allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")
     timezone: ZoneInfo

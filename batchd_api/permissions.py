@@ -129,6 +129,7 @@ class Scope(StrEnum):
     USER = "user"  # authentication is enough
     ANY = "any"  # not tied to a queue
     QUEUE = "queue"  # the queue named in the path
+    SELF = "self"  # none for the user named in the path
     CREATE = "create"  # something in that queue; the service looks at type and host
     JOB = "job"  # the queue of the job named in the path
 

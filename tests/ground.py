@@ -21,8 +21,8 @@ from batchd_api.schemas import NewJob, NewQueue
 from batchd_api.services.ground import Ground
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.services.jobs import Jobs
+from batchd_api.services.passwords import Passwords
 from batchd_api.services.queues import Queues
-from batchd_api.services.users import Passwords
 from batchd_flows.job_types import COMMAND, JobType, JobTypes, Parameter, ParameterType
 from batchd_infra.hosts import Host, Hosts
 

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from fastapi import Request
+from starlette.responses import Response
 
 from batchd_api.answers import JsonAnswer
 from batchd_api.dependencies import TheServices
+from batchd_api.web_client import MONITOR_PAGE, START_PAGE
 
 
 def authentication_methods(services: TheServices) -> JsonAnswer:
     """How one may log in; old clients ask before they ask for a password."""
     return JsonAnswer(services.authenticator.methods())
+
+
+async def start_page(request: Request, services: TheServices) -> Response:
+    return await services.web_client.page(START_PAGE, request.scope)
+
+
+async def monitor_page(request: Request, services: TheServices) -> Response:
+    return await services.web_client.page(MONITOR_PAGE, request.scope)
+
+
+def health(services: TheServices) -> JsonAnswer:
+    report = services.health.report()
+    return JsonAnswer(report.record(), status_code=200 if report.is_well else 503)
 
 
 def openapi(request: Request) -> JsonAnswer:

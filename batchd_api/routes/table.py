@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from batchd_api.permissions import Access, Right, Scope
-from batchd_api.routes import jobs, queues, root, schedules, stats, types
+from batchd_api.routes import jobs, queues, root, schedules, stats, types, users
 
 OPEN = Access(scope=Scope.OPEN)
 USER = Access(scope=Scope.USER)
@@ -31,10 +31,15 @@ def _job(right: Right) -> Access:
     return Access(scope=Scope.JOB, right=right)
 
 
+SUPERUSER = Access(scope=Scope.ANY, right=Right.SUPER_USER)
+SELF = Access(scope=Scope.SELF, right=Right.SUPER_USER)
 CREATE = Access(scope=Scope.CREATE, right=Right.CREATE_JOBS)
 
 ROUTES: tuple[Route, ...] = (
     Route("OPTIONS", "/", root.authentication_methods, OPEN),
+    Route("GET", "/", root.start_page, OPEN),
+    Route("GET", "/monitor", root.monitor_page, OPEN),
+    Route("GET", "/health", root.health, OPEN),
     Route("GET", "/openapi.json", root.openapi, USER),
     Route("GET", "/stats", stats.all_stats, _any(Right.MANAGE_JOBS)),
     Route("GET", "/stats/{name}", stats.queue_stats, _queue(Right.MANAGE_JOBS)),
@@ -61,4 +66,11 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/type", types.list_types, USER),
     Route("GET", "/type/{name}", types.get_type, USER),
     Route("GET", "/host", types.list_hosts, USER),
+    Route("GET", "/user", users.list_users, SUPERUSER),
+    Route("POST", "/user", users.create_user, SUPERUSER),
+    Route("PUT", "/user/{name}", users.change_password, SELF),
+    Route("DELETE", "/user/{name}", users.delete_user, SUPERUSER),
+    Route("GET", "/user/{name}/permissions", users.list_permissions, SUPERUSER),
+    Route("POST", "/user/{name}/permissions", users.grant_permission, SUPERUSER),
+    Route("DELETE", "/user/{name}/permissions/{permission_id}", users.revoke_permission, SUPERUSER),
 )

@@ -7,11 +7,13 @@ import pytest
 from tests.facade import running
 from tests.ground import installation
 
+ORIGINS = ("https://web.example/", "https://other.example")
+
 
 @pytest.fixture(scope="module")
 def facade(tmp_path_factory):
     url = f"sqlite:///{tmp_path_factory.mktemp('facade') / 'batchd.db'}"
-    with installation(url) as here, running(here, allowed_origin="https://web.example/") as facade:
+    with installation(url) as here, running(here, allowed_origins=ORIGINS) as facade:
         facade.users.create("root", "secret", superuser=True)
         facade.users.create("nobody", "secret")
         yield facade

@@ -1,0 +1,61 @@
+"""Whether the service can work, for load balancers and people who look before they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+
+from batchd_api.db.session import Database
+from batchd_api.db.tables import dispatchers
+from batchd_api.errors import BatchdError
+
+OK = "ok"
+NOT_EMBEDDED = "not embedded"
+SEEN_WITHIN = timedelta(seconds=30)  # they write themselves down every few seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    prefect: str
+    database: str = OK
+    dispatchers: int = 0
+
+    @property
+    def is_well(self) -> bool:
+        """Prefect may be away: jobs go on, and requests are answered."""
+        return self.database == OK
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "alive": True,
+            "database": self.database,
+            "prefect": self.prefect,
+            "dispatchers": self.dispatchers,
+        }
+
+
+class Health:
+    """`prefect`: what there is to say of the server that is ours to keep, asked in any thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], datetime],
+        prefect: Callable[[], str] = lambda: NOT_EMBEDDED,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._prefect = prefect
+
+    def report(self) -> Report:
+        count = select(func.count()).where(dispatchers.c.seen_at >= self._clock() - SEEN_WITHIN)
+        try:
+            with self._database.read() as connection:
+                found = int(connection.execute(count).scalar_one())
+        except BatchdError as error:
+            return Report(database=str(error), prefect=self._prefect())
+        return Report(dispatchers=found, prefect=self._prefect())
