@@ -7,14 +7,17 @@ import re
 from collections.abc import Iterable
 
 POOL_PREFIX = "batchd-"
+WINDOWS_POOL = "batchd-windows"  # no queue's: the runs in it show when queues open and close
 RUN_NAME_LENGTH = 60
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 
 
 def slug(name: str) -> str:
     """`name` where it is plain already, else its plain letters with a hash, so that no two names meet."""
-    if _PLAIN.fullmatch(name):
-        return name
+    return name if _PLAIN.fullmatch(name) else _hashed(name)
+
+
+def _hashed(name: str) -> str:
     letters = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{letters}-{digest}" if letters else digest
@@ -22,7 +25,8 @@ def slug(name: str) -> str:
 
 def pool_name(queue_name: str) -> str:
     """The work pool of a queue; its true name stands in the pool's description and in tags."""
-    return POOL_PREFIX + slug(queue_name)
+    is_taken = POOL_PREFIX + queue_name == WINDOWS_POOL
+    return POOL_PREFIX + (_hashed(queue_name) if is_taken else slug(queue_name))
 
 
 def flow_name(type_name: str) -> str:
