@@ -81,18 +81,17 @@ class Books:
     def due(self, limit: int, without: Collection[int] = ()) -> list[int]:
         """Jobs whose runs do not show their rows: ends first, then what runs, then what waits, by `seq`."""
         changed = jobs.c.version != jobs.c.mirrored
+        found: list[int] = []
         with self._database.read() as connection:
             for statuses in (ENDS, (JobStatus.PROCESSING, JobStatus.WAITING)):
                 query = select(jobs.c.id).where(changed, jobs.c.status.in_(statuses)).order_by(jobs.c.id)
-                ids = connection.execute(query.limit(limit + len(without))).scalars()
-                if found := [job_id for job_id in ids if job_id not in without]:
-                    return found[:limit]
+                found += connection.execute(query.limit(limit + len(without))).scalars()
             names = connection.execute(select(queues.c.name).order_by(queues.c.name)).scalars().all()
             ahead = [self._ahead(connection, name) for name in names]
         # One of each queue in turn, so that a long queue does not hide the others.
         longest = max((len(ids) for ids in ahead), default=0)
         in_turn = [ids[place] for place in range(longest) for ids in ahead if place < len(ids)]
-        return [job_id for job_id in in_turn if job_id not in without][:limit]
+        return [job_id for job_id in (*found, *in_turn) if job_id not in without][:limit]
 
     def _ahead(self, connection: Connection, queue_name: str) -> list[int]:
         """Of those that stand in line first, the ones due. A query a status, so that each reads one index."""

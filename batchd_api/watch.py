@@ -24,7 +24,7 @@ from batchd_api.respond import Answer, Seen, respond, sight_of
 from batchd_flows.names import pool_name
 from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.orchestrator_events import PoolsChanged, RunChanged, happenings
-from batchd_flows.orchestrator_records import Gone, OrchestratorUnavailable, RunGone
+from batchd_flows.orchestrator_records import Gone, OrchestratorUnavailable, RunGone, StateType
 from batchd_flows.orchestrator_records import RunView as PrefectRun
 
 log = logging.getLogger("batchd.prefect")
@@ -169,5 +169,6 @@ def _seen(run: RunView, seen: PrefectRun) -> Seen:
         state_type=str(seen.state_type),
         state_name=seen.state_name,
         in_pool=seen.pool_name == pool_name(run.queue_name),
-        keeps=seen.pause_reschedule and seen.pause_timeout is None,
+        keeps=seen.state_type is not StateType.PAUSED
+        or (seen.pause_reschedule and seen.pause_timeout is None),
     )
