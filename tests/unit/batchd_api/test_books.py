@@ -59,9 +59,9 @@ def rows(here: Installation, query: Any) -> list[Any]:
 def test_ends_come_first_then_what_runs_then_what_waits(here, books):
     waiting, running, ended = here.enqueue(), status(here, "Processing"), status(here, "Failed")
     taken = status(here, "Waiting")
-    assert books.due(20) == [ended]
+    assert books.due(20) == [ended, running, taken, waiting]
     shown(here, ended)
-    assert books.due(20) == [running, taken]
+    assert books.due(20) == [running, taken, waiting]
     shown(here, running, taken)
     assert books.due(20) == [waiting]
     shown(here, waiting)
@@ -70,7 +70,7 @@ def test_ends_come_first_then_what_runs_then_what_waits(here, books):
 
 def test_what_cannot_be_shown_now_hides_nothing_behind_it(here, books):
     waiting, running, ended = here.enqueue(), status(here, "Processing"), status(here, "Failed")
-    assert books.due(20, {ended}) == [running]
+    assert books.due(20, {ended}) == [running, waiting]
     assert books.due(20, {ended, running}) == [waiting]
     assert books.due(20, {ended, running, waiting}) == []
 
