@@ -51,7 +51,7 @@ class ServerSettings:
 def server_environment(settings: ServerSettings, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """The whole environment of the server: `base` (default: our own) without PREFECT*, and the settings.
 
-    The reasons and the measured figures are in docs/decisions/0030-embedded-prefect-server.md.
+    The reasons and the measured figures are in docs/decisions/0001-embedded-prefect-server.md.
     """
     environment = client_environment(settings, base)
     environment |= {
