@@ -8,6 +8,9 @@ BatchError                     1   anything else that is not as asked
 ├── Unreachable               69   nobody answers at the manager's address
 ├── ProtocolError              1   an answer that no batchd manager gives
 ├── NothingFound               5   the manager knows no such thing (found out here, not by a 404)
+├── NotConfirmed               3   many jobs, and neither --yes nor anybody to ask
+├── TimedOut                 124   the time of --timeout has passed
+├── SomeFailed                 *   some of several jobs could not be changed; the code of the first refusal
 └── ServerError                1   the manager refused; carries its code and its sentence
     ├── Unauthorized           4   401
     ├── Forbidden              4   403
@@ -84,13 +87,35 @@ class NothingFound(BatchError):
     exit_code = 5
 
 
-class ServerError(BatchError):
-    """The manager refused."""
+class NotConfirmed(BatchError):
+    """Many things would change, and nobody said yes."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    exit_code = 3
+    hint = "--yes does it without asking, --dry-run shows which they are"
+
+
+class TimedOut(BatchError):
+    """What was waited for did not happen in time."""
+
+    exit_code = 124
+
+
+class SomeFailed(BatchError):
+    """Some of several jobs could not be changed; each has said why."""
+
+    def __init__(self, failed: int, of: int, exit_code: int) -> None:
+        super().__init__(f"{failed} of {of} jobs could not be changed")
+        self.exit_code = exit_code
+
+
+class ServerError(BatchError):
+    """The manager refused what was asked of `path`."""
+
+    def __init__(self, status: int, sentence: str, path: str = "") -> None:
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
+        self.path = path
 
 
 class Unauthorized(ServerError):
@@ -121,6 +146,6 @@ class NotFound(ServerError):
 REFUSALS: dict[int, type[ServerError]] = {401: Unauthorized, 403: Forbidden, 404: NotFound}
 
 
-def refusal(status: int, sentence: str) -> ServerError:
+def refusal(status: int, sentence: str, path: str = "") -> ServerError:
     """The exception for an answer other than 200."""
-    return REFUSALS.get(status, ServerError)(status, sentence)
+    return REFUSALS.get(status, ServerError)(status, sentence, path)

@@ -23,6 +23,10 @@ class Record:
         except (TypeError, ValueError, AttributeError) as error:
             raise ProtocolError(f"a {cls.__name__.lower()} that lacks something: {error}") from error
 
+    def to_json(self) -> dict[str, Any]:
+        """The record with the keys and the times of the wire."""
+        return {one.name: plain(getattr(self, one.name)) for one in fields(self)}
+
     @classmethod
     def _value(cls, name: str, value: Any) -> Any:
         return parse_time(value) if isinstance(value, str) and name in cls._times() else value
@@ -43,8 +47,19 @@ def format_time(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def plain(value: object) -> Any:
+    """A value of a record as JSON has it."""
+    if isinstance(value, Record):
+        return value.to_json()
+    if isinstance(value, datetime):
+        return format_time(value)
+    return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Queue(Record):
+    """`open` (its window is open now) and `next_change` are None where the manager does not say."""
+
     name: str
     title: str = ""
     enabled: bool
@@ -52,14 +67,30 @@ class Queue(Record):
     host_name: str | None = None
     autostart_job_count: int | None = None
     max_jobs: int | None = None
+    open: bool | None = None
+    next_change: datetime | None = None
+
+    @classmethod
+    def _times(cls) -> frozenset[str]:
+        return frozenset({"next_change"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason(Record):
+    """Why a job waits, or why it failed; `until` is the time it may end, where that is known."""
+
+    code: str
+    text: str = ""
+    until: datetime | None = None
+
+    @classmethod
+    def _times(cls) -> frozenset[str]:
+        return frozenset({"until"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Record):
-    """A job with its latest execution; `stdout` and `stderr` are the tail of its output.
-
-    `reason` (why it waits) is a key that newer managers add: `{"code", "text", "until"}`.
-    """
+    """A job with its latest execution; `stdout` and `stderr` are the tail of its output."""
 
     id: int
     queue: str
@@ -77,11 +108,29 @@ class Job(Record):
     stdout: str | None = None
     stderr: str | None = None
     params: Mapping[str, str]
-    reason: Any = None
+    working_directory: str | None = None
+    reason: Reason | None = None
+    flow_run_id: str | None = None
+    flow_run_url: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @classmethod
+    def _value(cls, name: str, value: Any) -> Any:
+        return _reason(value) if name == "reason" else super()._value(name, value)
 
     @classmethod
     def _times(cls) -> frozenset[str]:
         return frozenset({"create_time", "start_time", "result_time"})
+
+
+ENDED = frozenset({"Done", "Failed"})
+
+
+def _reason(value: object) -> Reason | None:
+    return None if value is None else Reason.from_json(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +142,81 @@ class Result(Record):
     exit_code: int | None = None
     stdout: str = ""
     stderr: str = ""
+
+    @classmethod
+    def _times(cls) -> frozenset[str]:
+        return frozenset({"time"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputEvent(Record):
+    """A piece of output as it comes; `offset` counts the stream's bytes within the attempt."""
+
+    attempt: int
+    stream: str
+    offset: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusEvent(Record):
+    """A job that has changed."""
+
+    status: str
+    attempt: int = 0
+    exit_code: int | None = None
+    reason: Reason | None = None
+
+    @classmethod
+    def _value(cls, name: str, value: Any) -> Any:
+        return _reason(value) if name == "reason" else super()._value(name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRun(Record):
+    """What an enqueue would make: the command as it would run, where, with which files, and when."""
+
+    command: str
+    host: str | None = None
+    files: Any = ()
+    window_opens: datetime | None = None
+    earliest_start: datetime | None = None
+
+    @classmethod
+    def _times(cls) -> frozenset[str]:
+        return frozenset({"window_opens", "earliest_start"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening(Record):
+    """A time in which a schedule allows starts; without an end it is always."""
+
+    begin: datetime
+    end: datetime | None = None
+
+    @classmethod
+    def _times(cls) -> frozenset[str]:
+        return frozenset({"begin", "end"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health(Record):
+    """How the manager is; `database` and `prefect` are `ok` or a sentence."""
+
+    alive: bool
+    database: str = ""
+    prefect: str = ""
+    dispatchers: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCount(Record):
+    """So many jobs of a queue were in a status at a time."""
+
+    time: datetime
+    queue: str
+    status: str
+    jobs: int
 
     @classmethod
     def _times(cls) -> frozenset[str]:
@@ -164,6 +288,7 @@ class Metric(Record):
 
     name: str
     time: datetime
+    daemon: str = ""
     kind: str
     value: int | None = None
     text: str | None = None

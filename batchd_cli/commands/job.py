@@ -1,6 +1,6 @@
 """`batch job`: show, change or delete a job."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import click
 
@@ -8,7 +8,7 @@ from batchd_cli.common import Command
 from batchd_cli.errors import NothingFound
 from batchd_cli.output import local_time, print_fields
 from batchd_cli.parameters import STATUS, TIME, StartTime, warn_of_past
-from batchd_cli.records import Job, Result, parse_time
+from batchd_cli.records import Job, Reason, Result
 from batchd_cli.session import Session, pass_session
 
 PRIORITIES = {
@@ -160,13 +160,12 @@ def _describe(job: Job) -> None:
         print_fields((f"  {name}", value) for name, value in job.params.items())
 
 
-def reason_sentence(reason: object) -> str | None:
+def reason_sentence(reason: Reason | None) -> str | None:
     """Why a job waits, and until when where that is known; None for an older manager, which does not say."""
-    if not isinstance(reason, Mapping):
+    if reason is None:
         return None
-    said = str(reason.get("text") or reason.get("code") or "")
-    until = reason.get("until")
-    return f"{said} (until {local_time(parse_time(until))})" if isinstance(until, str) else said or None
+    said = reason.text or reason.code
+    return f"{said} (until {local_time(reason.until)})" if reason.until else said
 
 
 def by_execution(records: Iterable[Result]) -> list[list[Result]]:

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -75,12 +75,44 @@ class Manager:
     """The server: what it answers by (method, raw path), and what it was asked."""
 
     url: str = ""
-    answers: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+    answers: dict[tuple[str, str], tuple[int, str | bytes]] = field(default_factory=dict)
+    coming: dict[tuple[str, str], list[object]] = field(default_factory=dict)
+    streams: dict[str, list[list[str]]] = field(default_factory=dict)
+    etags: dict[str, str] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
 
     def answer(self, method: str, path: str, body: object, status: int = 200) -> None:
-        """JSON for a success, a sentence of plain text for an error."""
-        self.answers[method, path] = status, json.dumps(body) if status == 200 else str(body)
+        """JSON for a success, a sentence of plain text for an error, bytes as they are."""
+        text = body if isinstance(body, bytes) else json.dumps(body) if status == 200 else str(body)
+        self.answers[method, path] = status, text
+
+    def answer_in_turn(self, method: str, path: str, *bodies: object) -> None:
+        """One after the other, the last one for ever."""
+        self.coming[method, path] = list(bodies)
+
+    def stream(self, number: int, *connections: list[str]) -> None:
+        """The events of a job, written as they stand: one list a connection, cut after its last one."""
+        self.streams[f"/job/{number}/stream"] = list(connections)
+
+    def next_answer(self, key: tuple[str, str]) -> tuple[int, str | bytes]:
+        if coming := self.coming.get(key):
+            body = coming.pop(0) if len(coming) > 1 else coming[0]
+            return 200, json.dumps(body)
+        return self.answers.get(key, (404, f"no such path: {key[1]}"))
+
+    def respond(self, key: tuple[str, str], asked: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and bytes; a range is always the first byte, as the client asks for it."""
+        status, text = self.next_answer(key)
+        data = text if isinstance(text, bytes) else text.encode()
+        headers = {"Content-Type": f"{'application/json' if status == 200 else 'text/plain'}; charset=utf-8"}
+        if etag := self.etags.get(key[1]):
+            headers["ETag"] = etag
+            if asked.get("If-None-Match") == etag:
+                return 304, headers, b""
+        if "Range" in asked and status == 200:
+            headers["Content-Range"] = f"bytes 0-0/{len(data)}"
+            return (206, headers, data[:1]) if data else (416, headers, b"")
+        return status, headers, data
 
     def asked(self) -> list[tuple[str, str, Any]]:
         """The requests but for the look at the authentication methods."""
@@ -105,14 +137,26 @@ def _handler(manager: Manager) -> type[BaseHTTPRequestHandler]:
                     connection=self.client_address[1],
                 )
             )
-            status, text = manager.answers.get(key, (404, f"no such path: {self.path}"))
-            data = text.encode()
+            if self.path in manager.streams:
+                self.play(manager.streams[self.path])
+                return
+            status, headers, data = manager.respond(key, self.headers)
             self.send_response(status)
-            kind = "application/json" if status == 200 else "text/plain"
-            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+
+        def play(self, connections: list[list[str]]) -> None:
+            self.close_connection = True
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            for event in connections.pop(0) if len(connections) > 1 else connections[0]:
+                self.wfile.write(f"{event}\n\n".encode())
+                self.wfile.flush()
 
         do_GET = do_POST = do_PUT = do_DELETE = do_OPTIONS = answer  # noqa: N815
 
@@ -148,6 +192,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     monkeypatch.undo()
     time.tzset()
+
+
+def output_event(text: str, *, stream: str = "stdout", offset: int = 0, attempt: int = 1) -> str:
+    data = {"attempt": attempt, "stream": stream, "offset": offset, "text": text}
+    return f"id: {attempt}-{offset}-{stream}\nevent: output\ndata: {json.dumps(data)}"
+
+
+def status_event(
+    status: str, *, attempt: int = 1, exit_code: int | None = None, reason: object = None
+) -> str:
+    data = {"status": status, "attempt": attempt, "exit_code": exit_code, "reason": reason}
+    return f"id: {attempt}-{status}\nevent: status\ndata: {json.dumps(data)}"
+
+
+END_EVENT = "event: end\ndata: {}"
 
 
 @dataclass(frozen=True, kw_only=True)
