@@ -82,6 +82,9 @@ class Dispatcher:
         self._cares: dict[int, asyncio.Task[None]] = {}
         self._claiming: set[int] = set()
         self._cancelled: set[int] = set()
+        self._graces: dict[
+            int, float
+        ] = {}  # kept, because a deleted job's row does not name its type any more
 
     def wake(self) -> None:
         """Something changed that may let a job start or end. Call from the event loop."""
@@ -148,6 +151,7 @@ class Dispatcher:
     def _let_go(self, attempt_id: int, _care: asyncio.Task[None]) -> None:
         self._cares.pop(attempt_id, None)
         self._cancelled.discard(attempt_id)
+        self._graces.pop(attempt_id, None)
         self.wake()
 
     async def _cancel(self, attempt: Attempt) -> None:
@@ -156,12 +160,17 @@ class Dispatcher:
             await self._end(attempt, Outcome(exit_code=None, reason="cancelled before it started"))
             return
         folder = self._launches.folder(attempt)
-        grace = await stored(self._launches.grace_seconds, attempt)
+        grace = await self._grace(attempt)
         status = await asyncio.to_thread(self._machine.status, folder)
         if status.state is RunState.ABSENT:
             return  # it is just about to start: asked again at the next turn
         await asyncio.to_thread(self._machine.cancel, folder, grace_seconds=grace)
         self._cancelled.add(attempt.id)
+
+    async def _grace(self, attempt: Attempt) -> float:
+        if attempt.id not in self._graces:
+            self._graces[attempt.id] = await stored(self._launches.grace_seconds, attempt)
+        return self._graces[attempt.id]
 
     async def _perform(self, seen: Attempt) -> None:
         """From where the attempt stands to its end. Looked up afresh: `seen` may have ended since."""
@@ -223,7 +232,7 @@ class Dispatcher:
             recorder=_AttemptRecorder(self, attempt),
             launch=launch,
             position=Position(stdout=attempt.stdout_bytes, stderr=attempt.stderr_bytes),
-            grace_seconds=await stored(self._launches.grace_seconds, attempt),
+            grace_seconds=await self._grace(attempt),
             clock=self._clock,
         )
         await run.perform()
