@@ -55,6 +55,12 @@ class JsonAnswer(Response):
         return dump(content)
 
 
+def is_known(mark: str, if_none_match: str) -> bool:
+    """Whether a client that sends this header has the answer with this ETag."""
+    known = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
+    return mark in known or "*" in known
+
+
 def printable(text: str) -> str:
     """One line that no terminal or log takes for anything but text."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

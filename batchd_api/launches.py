@@ -14,12 +14,13 @@ from sqlalchemy import RowMapping, select
 from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, jobs, queues, schedules
 from batchd_api.recorder import Attempt
+from batchd_api.world import usable_schedule
 from batchd_flows.command_lines import CommandLine, compile_command
 from batchd_flows.environment import job_environment
 from batchd_flows.errors import FlowsError
 from batchd_flows.job_types import JobType, JobTypes, OnFail, resolve_params
 from batchd_flows.supervisor import Launch
-from batchd_flows.windows import is_open, parse_schedule
+from batchd_flows.windows import Schedule, is_open
 
 KILL_AFTER_SECONDS = 10.0
 
@@ -36,9 +37,13 @@ class CannotLaunch(Exception):
     """The job cannot run as it stands; the text says why."""
 
 
+class NoLongerPermitted(CannotLaunch):
+    """Its owner has lost the right to create it where it would run; trying again helps nobody."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LaunchSettings:
-    """The parts of the configuration that a command depends on."""
+    """The parts of the configuration that a command depends on. `auth_disabled`: everybody may do anything."""
 
     zone: ZoneInfo
     attempts_folder: Path
@@ -46,6 +51,7 @@ class LaunchSettings:
     default_syntax: str
     environment: Mapping[str, str]  # the dispatcher's own
     clean_environment: bool = False
+    auth_disabled: bool = False
 
 
 class Launches:
@@ -60,7 +66,10 @@ class Launches:
         return self._settings.attempts_folder / attempt.folder_name
 
     def second_look(self, attempt: Attempt, now: datetime) -> Look:
-        """Still wanted, still allowed? Asked after the claim, because time has passed since the plan."""
+        """Still wanted, still allowed? Asked after the claim, because time has passed since the plan.
+
+        Raises NoLongerPermitted.
+        """
         query = (
             select(
                 queues.c.enabled,
@@ -68,6 +77,11 @@ class Launches:
                 schedules.c.weekdays,
                 schedules.c.time,
                 attempts.c.cancel_requested_at,
+                jobs.c.user_name,
+                jobs.c.queue_name,
+                jobs.c.type_name,
+                jobs.c.host_name,
+                queues.c.host_name.label("queue_host"),
             )
             .join_from(jobs, queues)
             .join(schedules)
@@ -78,8 +92,10 @@ class Launches:
             row = connection.execute(query).mappings().one_or_none()
         if row is None or row["cancel_requested_at"] is not None:
             return Look.GONE
-        schedule = parse_schedule(row["name"], row["weekdays"], row["time"])
-        allowed = row["enabled"] and is_open(schedule, now, self._settings.zone)
+        schedule = usable_schedule(row["name"], row["weekdays"], row["time"])
+        allowed = (
+            row["enabled"] and isinstance(schedule, Schedule) and is_open(schedule, now, self._settings.zone)
+        )
         return Look.GO if allowed else Look.GIVE_BACK
 
     def on_fail(self, attempt: Attempt) -> OnFail:

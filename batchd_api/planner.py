@@ -20,12 +20,20 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
+class BrokenSchedule:
+    """A stored schedule that cannot be read: nothing starts by it. `fault` says what is wrong with it."""
+
+    name: str
+    fault: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class QueueView:
     """What the planner must know of a queue. `last_start` is when it last had a turn."""
 
     name: str
     enabled: bool
-    schedule: Schedule
+    schedule: Schedule | BrokenSchedule
     max_jobs: int | None = None
     last_start: datetime | None = None
 
@@ -128,6 +136,9 @@ def _barred(world: World, queue: QueueView) -> Reason | None:
     """Why nothing of this queue may start, if so."""
     if not queue.enabled:
         return Reason(code=ReasonCode.QUEUE_DISABLED, text=f"queue {queue.name} is disabled")
+    if isinstance(queue.schedule, BrokenSchedule):
+        text = f"nothing starts in queue {queue.name}: {queue.schedule.fault}"
+        return Reason(code=ReasonCode.WINDOW, text=text)
     if not is_open(queue.schedule, world.now, world.zone):
         opening = next_opening(queue.schedule, world.now, world.zone)
         text = sentence(queue.schedule, world.now, world.zone)
@@ -255,7 +266,7 @@ def _look_again(world: World) -> datetime | None:
     moments = [job.start_time for job in world.jobs if job.start_time and job.start_time > world.now]
     with_jobs = {job.queue_name for job in world.jobs}
     for queue in world.queues:
-        if queue.enabled and queue.name in with_jobs:
+        if queue.enabled and queue.name in with_jobs and isinstance(queue.schedule, Schedule):
             change = next_change(queue.schedule, world.now, world.zone)
             if change:
                 moments.append(change)

@@ -7,7 +7,7 @@ and leaves any other field alone.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +20,7 @@ from batchd_api.times import parse_time
 
 MAX_NAME_LENGTH = 64
 MAX_COUNT = 2**31 - 1
+MAX_PATH_LENGTH = 4096
 ALL_STATUSES = tuple(JobStatus)
 CLEARED_HOST = "*"
 
@@ -42,11 +43,12 @@ class NewJob:
     start_time: datetime | None = None
     notes: str | None = None
     status: JobStatus = JobStatus.NEW
+    working_directory: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobChange:
-    """`values` holds of `host_name notes start_time` what is to be written, None to clear."""
+    """`values`: of `host_name notes start_time working_directory` what is to be written, None to clear."""
 
     status: JobStatus | None = None
     params: Mapping[str, Any] | None = None
@@ -87,6 +89,7 @@ def new_job(body: Mapping[str, Any]) -> NewJob:
         start_time=_time(body, "start_time"),
         notes=_text(body, "notes"),
         status=status,
+        working_directory=_folder(body) or None,
     )
 
 
@@ -96,6 +99,8 @@ def job_change(body: Mapping[str, Any]) -> JobChange:
         values["notes"] = _text(body, "notes")
     if "start_time" in body:
         values["start_time"] = _time(body, "start_time")
+    if (folder := _folder(body)) is not None:
+        values["working_directory"] = folder or None
     return JobChange(
         status=_status(body, "status"),
         params=_params(body),
@@ -142,6 +147,12 @@ def new_schedule(body: Mapping[str, Any]) -> NewSchedule:
         weekdays=_weekdays(body.get("weekdays")),
         time=_periods(body.get("time")),
     )
+
+
+def schedule_change(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns to write; null is any, and an absent key stays as it is."""
+    readers: dict[str, Callable[[object], object]] = {"weekdays": _weekdays, "time": _periods}
+    return {key: read(body[key]) for key, read in readers.items() if key in body}
 
 
 def checked_name(kind: str, name: str) -> str:
@@ -241,6 +252,16 @@ def _priority(body: Mapping[str, Any]) -> Priority | None:
         return Priority(value.lower())
     except ValueError:
         raise Invalid(f'There is no priority "{value}"; it is {", ".join(Priority)}.') from None
+
+
+def _folder(body: Mapping[str, Any]) -> str | None:
+    """`working_directory`; the empty string means: where the type says."""
+    value = _text(body, "working_directory")
+    if value and (not value.startswith("/") or len(value) > MAX_PATH_LENGTH or "\n" in value):
+        raise Invalid(
+            '"working_directory" must be the full path of a folder, such as /data/films, in one line.'
+        )
+    return value
 
 
 def _params(body: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -12,10 +12,20 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_,
 
 from batchd_api.db.session import Database
 from batchd_api.db.tables import IS_ALIVE, attempts, dispatchers, installation, jobs, queues, schedules
-from batchd_api.planner import BusyView, DispatcherView, HostView, JobView, Plan, QueueView, Start, World
+from batchd_api.planner import (
+    BrokenSchedule,
+    BusyView,
+    DispatcherView,
+    HostView,
+    JobView,
+    Plan,
+    QueueView,
+    Start,
+    World,
+)
 from batchd_api.statuses import AttemptState, JobStatus, Reason, ReasonCode
 from batchd_flows.job_types import JobTypes
-from batchd_flows.windows import parse_schedule
+from batchd_flows.windows import Schedule, ScheduleError, parse_schedule
 
 LOOK_AHEAD = 300  # jobs of a queue that the planner looks at; the rest stand behind them
 FARTHEST = 3000  # where nothing but jobs that wait for their hosts stands before
@@ -145,7 +155,7 @@ class WorldStore:
         return QueueView(
             name=row["name"],
             enabled=row["enabled"],
-            schedule=parse_schedule(row["schedule_name"], row["weekdays"], row["time"]),
+            schedule=usable_schedule(row["schedule_name"], row["weekdays"], row["time"]),
             max_jobs=row["max_jobs"],
             last_start=self._last_start.get(row["name"]),
         )
@@ -162,6 +172,14 @@ class WorldStore:
             start_time=row["start_time"],
             host_name=row["host_name"] or type_host or host_of_queue[row["queue_name"]],
         )
+
+
+def usable_schedule(name: str, weekdays: object, time: object) -> Schedule | BrokenSchedule:
+    """A row that another program wrote may hold anything; it bars the queues that use it, nothing else."""
+    try:
+        return parse_schedule(name, weekdays, time)
+    except ScheduleError as error:
+        return BrokenSchedule(name=name, fault=str(error))
 
 
 def reason_of(row: RowMapping) -> Reason | None:
@@ -227,11 +245,14 @@ def _busy_rows(connection: Connection) -> list[RowMapping]:
     return list(connection.execute(query).mappings())
 
 
+def alive_since(now: datetime) -> datetime:
+    """A dispatcher that was seen since then is alive."""
+    return now - timedelta(seconds=DISPATCHER_ALIVE_SECONDS)
+
+
 def _dispatcher_rows(connection: Connection, now: datetime) -> list[RowMapping]:
-    alive_since = now - timedelta(seconds=DISPATCHER_ALIVE_SECONDS)
-    return list(
-        connection.execute(select(dispatchers).where(dispatchers.c.seen_at >= alive_since)).mappings()
-    )
+    query = select(dispatchers).where(dispatchers.c.seen_at >= alive_since(now))
+    return list(connection.execute(query).mappings())
 
 
 def _dispatcher_view(row: RowMapping) -> DispatcherView:

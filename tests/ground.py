@@ -23,6 +23,7 @@ from batchd_api.services.installation import ensure_first_rows
 from batchd_api.services.jobs import Jobs
 from batchd_api.services.passwords import Passwords
 from batchd_api.services.queues import Queues
+from batchd_api.world import beat
 from batchd_flows.job_types import COMMAND, JobType, JobTypes, Parameter, ParameterType
 from batchd_infra.hosts import Host, Hosts
 
@@ -123,6 +124,10 @@ class Installation:
         row |= {"name": "a run", "shown": "PENDING"}
         with self.database.write() as connection:
             connection.execute(insert(flow_runs).values(row))
+
+    def dispatcher(self, name: str = "d", *, workers: int = 1, queues: list[str] | None = None) -> None:
+        """One that is alive now."""
+        beat(self.database, name, workers, queues, self.now)
 
     def count(self, table: Any, *where: Any) -> int:
         with self.database.read() as connection:

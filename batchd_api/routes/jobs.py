@@ -6,18 +6,19 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from fastapi import Request
 from starlette.responses import StreamingResponse
 
 from batchd_api.answers import DONE, JsonAnswer, dump
 from batchd_api.dependencies import TheBody, TheCaller, TheServices, job_id_of
-from batchd_api.schemas import job_change, parse_statuses
-from batchd_api.statuses import JobStatus
+from batchd_api.queries import jobs_wanted
+from batchd_api.schemas import job_change
 
 PIECE_BYTES = 64 * 1024
 
 
-def list_jobs(services: TheServices, status: str | None = None) -> JsonAnswer:
-    return JsonAnswer(services.jobs.everywhere(parse_statuses(status or None, default=(JobStatus.NEW,))))
+def list_jobs(services: TheServices, request: Request) -> JsonAnswer:
+    return JsonAnswer(services.jobs.everywhere(jobs_wanted(request.query_params)))
 
 
 def get_job(services: TheServices, job_id: str) -> JsonAnswer:
@@ -31,6 +32,12 @@ def change_job(services: TheServices, caller: TheCaller, job_id: str, body: TheB
 
 def delete_job(services: TheServices, caller: TheCaller, job_id: str) -> JsonAnswer:
     services.jobs.delete(caller, job_id_of(job_id))
+    return JsonAnswer(DONE)
+
+
+def cancel_job(services: TheServices, caller: TheCaller, job_id: str) -> JsonAnswer:
+    """Its tree ends behind the answer."""
+    services.jobs.cancel(caller, job_id_of(job_id))
     return JsonAnswer(DONE)
 
 

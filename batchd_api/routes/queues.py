@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from batchd_api.answers import DONE, JsonAnswer
+from hashlib import sha256
+
+from fastapi import Request
+from starlette.responses import Response
+
+from batchd_api.answers import DONE, JsonAnswer, is_known
 from batchd_api.dependencies import Name, TheBody, TheCaller, TheServices, seq_of
 from batchd_api.errors import Invalid
+from batchd_api.queries import jobs_wanted
 from batchd_api.schemas import new_job, new_queue, parse_flag, parse_statuses, queue_change
-from batchd_api.statuses import JobStatus
 
 
 def list_queues(services: TheServices, caller: TheCaller) -> JsonAnswer:
@@ -39,9 +44,15 @@ def delete_queue(
     return JsonAnswer(DONE)
 
 
-def list_jobs(services: TheServices, name: Name, status: str | None = None) -> JsonAnswer:
-    statuses = parse_statuses(status or None, default=(JobStatus.NEW,))
-    return JsonAnswer(services.jobs.in_queue(name, statuses))
+def list_jobs(request: Request, services: TheServices, name: Name) -> Response:
+    """A client that shows the same already is told so, without the list."""
+    listed = JsonAnswer(services.jobs.in_queue(name, jobs_wanted(request.query_params)))
+    mark = f'"{sha256(listed.body).hexdigest()[:32]}"'
+    headers = {"ETag": mark, "Cache-Control": "private, no-cache"}
+    if is_known(mark, request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=headers)
+    listed.headers.update(headers)
+    return listed
 
 
 def enqueue(services: TheServices, caller: TheCaller, name: Name, body: TheBody) -> JsonAnswer:

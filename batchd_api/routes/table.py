@@ -58,6 +58,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/job/{job_id}", jobs.get_job, _job(Right.VIEW_JOBS)),
     Route("PUT", "/job/{job_id}", jobs.change_job, _job(Right.MANAGE_JOBS)),
     Route("DELETE", "/job/{job_id}", jobs.delete_job, _job(Right.MANAGE_JOBS)),
+    Route("POST", "/job/{job_id}/cancel", jobs.cancel_job, _job(Right.MANAGE_JOBS)),
     Route("GET", "/job/{job_id}/results", jobs.list_results, _job(Right.VIEW_JOBS)),
     Route("GET", "/job/{job_id}/results/last", jobs.last_result, _job(Right.VIEW_JOBS)),
     Route("GET", "/schedule", schedules.list_schedules, _any(Right.VIEW_SCHEDULES)),

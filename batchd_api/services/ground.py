@@ -18,7 +18,8 @@ from batchd_infra.hosts import Hosts
 @dataclass(frozen=True, kw_only=True)
 class Ground:
     """`changed` is called after each commit that may let a job start or must be shown. `variables` are the
-    installation's. `prefect_ui_url` is without a final slash; None: nobody knows where Prefect's pages are."""
+    installation's. `prefect_ui_url` is without a final slash; None: nobody knows where its pages are.
+    """
 
     database: Database
     job_types: JobTypes

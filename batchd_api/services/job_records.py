@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,15 +11,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, LargeBinary, and_, case, func, select
 
 from batchd_api.db.tables import attempts, flow_runs, jobs, output
-from batchd_api.statuses import JobStatus
+from batchd_api.services.ground import Ground
+from batchd_api.services.reasons import reasons_of
 from batchd_api.times import format_time
 
 TAIL_BYTES = 64 * 1024
 # A list of thousands of jobs must not become hundreds of megabytes: its jobs share this much.
 LIST_TAIL_BYTES = 16 * 1024 * 1024
 MIN_TAIL_BYTES = 1024
-
-_WITH_REASON = (JobStatus.NEW, JobStatus.WAITING, JobStatus.POSTPONED, JobStatus.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +30,13 @@ class Tail:
 
 
 def job_records(
-    connection: Connection, *where: ColumnElement[bool], order: list[Any]
+    ground: Ground,
+    connection: Connection,
+    *where: ColumnElement[bool],
+    order: Sequence[Any] = (),
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Two statements, however many jobs there are."""
+    """A few statements, however many jobs there are."""
     newest_run = (
         select(flow_runs.c.id)
         .where(flow_runs.c.job_id == jobs.c.id, ~flow_runs.c.gone)
@@ -46,11 +49,14 @@ def job_records(
         .join_from(jobs, attempts, _latest_attempt(), isouter=True)
         .where(*where)
         .order_by(*order)
+        .limit(limit)
     )
     rows = connection.execute(query).mappings().all()
-    ran = sum(1 for row in rows if row["attempt"])
-    tails = _tails(connection, where, _tail_bytes(ran)) if ran else {}
-    return [_record(row, tails.get(row["id"], {})) for row in rows]
+    ran = [row["id"] for row in rows if row["attempt"]]
+    these = where if limit is None else (jobs.c.id.in_(ran),)
+    tails = _tails(connection, these, _tail_bytes(len(ran))) if ran else {}
+    reasons = reasons_of(ground, connection, rows)
+    return [_record(ground, row, tails.get(row["id"], {}), reasons.get(row["id"])) for row in rows]
 
 
 def _tail_bytes(job_count: int) -> int:
@@ -101,7 +107,9 @@ def decode_tail(data: bytes, *, is_cut: bool) -> str:
     return data[skip:].decode("utf-8", errors="replace")
 
 
-def _record(row: Any, tails: Mapping[str, Tail]) -> dict[str, Any]:
+def _record(
+    ground: Ground, row: Any, tails: Mapping[str, Tail], reason: dict[str, Any] | None
+) -> dict[str, Any]:
     last_output = max((tail.time for tail in tails.values()), default=None)
     return {
         "id": row["id"],
@@ -119,20 +127,30 @@ def _record(row: Any, tails: Mapping[str, Tail]) -> dict[str, Any]:
         "exit_code": row["exit_code"],
         "stdout": _text(row, tails, "stdout"),
         "stderr": _text(row, tails, "stderr"),
-        "params": row["params"],
-        "reason": _reason(row),
+        "params": _shown_params(ground, row),
+        "reason": reason,
         "flow_run_id": row["flow_run_id"],
+        "flow_run_url": _flow_run_url(ground, row["flow_run_id"]),
+        "working_directory": row["working_directory"],
     }
+
+
+def _shown_params(ground: Ground, row: Any) -> dict[str, str]:
+    """Without the values of secret parameters."""
+    given: dict[str, str] = row["params"]
+    if row["type_name"] not in ground.job_types:
+        return given
+    secrets = {p.name for p in ground.job_types.get(row["type_name"]).params if p.secret}
+    return {name: value for name, value in given.items() if name not in secrets}
+
+
+def _flow_run_url(ground: Ground, run_id: str | None) -> str | None:
+    if run_id is None or ground.prefect_ui_url is None:
+        return None
+    return f"{ground.prefect_ui_url}/runs/flow-run/{run_id}"
 
 
 def _text(row: Any, tails: Mapping[str, Tail], stream: str) -> str | None:
     if not row["attempt"]:
         return None
     return tails[stream].text if stream in tails else ""
-
-
-def _reason(row: Any) -> dict[str, Any] | None:
-    if row["reason_code"] is None or row["status"] not in _WITH_REASON:
-        return None
-    until = format_time(row["reason_until"])
-    return {"code": row["reason_code"], "text": row["reason_text"] or "", "until": until}

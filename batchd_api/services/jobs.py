@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select
 
 from batchd_api.db.tables import attempts, jobs, queues
 from batchd_api.errors import (
@@ -19,17 +19,22 @@ from batchd_api.errors import (
     UnknownInBody,
 )
 from batchd_api.permissions import Caller, Right
+from batchd_api.queries import JobsWanted
 from batchd_api.schemas import JobChange, NewJob
+from batchd_api.services import autostart
+from batchd_api.services.cancellation import cancel
 from batchd_api.services.deletion import delete_jobs
 from batchd_api.services.ground import Ground, sentence_of
 from batchd_api.services.job_order import IN_LINE, change_row, next_seq, prioritize
+from batchd_api.services.job_pages import page_of_all, page_of_queue
 from batchd_api.services.job_records import job_records
 from batchd_api.services.places import place_of
 from batchd_api.services.queues import lock_queue
 from batchd_api.statuses import AttemptState, JobStatus
 from batchd_api.times import format_time
+from batchd_api.world import usable_schedule
 from batchd_flows.job_types import JobType, ParameterError, resolve_params
-from batchd_flows.windows import is_open, parse_schedule
+from batchd_flows.windows import Schedule, is_open
 
 UNDER_WAY = (JobStatus.WAITING, JobStatus.PROCESSING)
 
@@ -59,26 +64,26 @@ class Jobs:
                 "host_name": host,
                 "notes": new.notes,
                 "params": params,
+                "working_directory": new.working_directory,
             }
             job_id = int(connection.execute(insert(jobs).values(values).returning(jobs.c.id)).scalar_one())
-            _autostart(connection, queue)
+            autostart.look_at(connection, queue_name)
         self._ground.changed()
         return job_id
 
-    def in_queue(self, queue_name: str, statuses: Sequence[JobStatus]) -> list[dict[str, Any]]:
+    def in_queue(self, queue_name: str, wanted: JobsWanted) -> list[dict[str, Any]]:
         with self._ground.database.read() as connection:
             if connection.execute(select(queues.c.name).where(queues.c.name == queue_name)).first() is None:
                 raise QueueNotFound(queue_name)
-            where = (jobs.c.queue_name == queue_name, jobs.c.status.in_(statuses))
-            return job_records(connection, *where, order=[jobs.c.seq, jobs.c.id])
+            return page_of_queue(self._ground, connection, queue_name, wanted)
 
-    def everywhere(self, statuses: Sequence[JobStatus]) -> list[dict[str, Any]]:
+    def everywhere(self, wanted: JobsWanted) -> list[dict[str, Any]]:
         with self._ground.database.read() as connection:
-            return job_records(connection, jobs.c.status.in_(statuses), order=[jobs.c.id])
+            return page_of_all(self._ground, connection, wanted)
 
     def get(self, job_id: int) -> dict[str, Any]:
         with self._ground.database.read() as connection:
-            found = job_records(connection, jobs.c.id == job_id, order=[])
+            found = job_records(self._ground, connection, jobs.c.id == job_id)
         if not found:
             raise JobNotFound(job_id)
         return found[0]
@@ -102,6 +107,12 @@ class Jobs:
                 change_row(connection, job_id, **values)
             if change.priority is not None:
                 prioritize(connection, _row(connection, job_id), change.priority)
+        self._ground.changed()
+
+    def cancel(self, caller: Caller, job_id: int) -> None:
+        """A tree that runs ends behind the answer."""
+        with self._ground.database.write() as connection:
+            cancel(connection, _row(connection, job_id, lock=True), by=caller.name, now=self._ground.clock())
         self._ground.changed()
 
     def delete(self, caller: Caller, job_id: int) -> None:
@@ -137,8 +148,9 @@ class Jobs:
             values["host_name"] = self._ground.known_host(values["host_name"])
         if values.get("host_name", job.host_name) != job.host_name:
             self._require_creation(caller, queue, job.type_name, values["host_name"])
-            if job.status in UNDER_WAY:
-                raise StatusRefused(f"Job {job.id} is {job.status}: its host cannot change now.")
+            _refuse_under_way(job, "its host")
+        if values.get("working_directory", job.working_directory) != job.working_directory:
+            _refuse_under_way(job, "its working directory")
         self._check_start(queue, values.get("start_time"), self._ground.clock())
         if change.params is not None:
             values["params"] = self._changed_params(job, change.params)
@@ -151,7 +163,9 @@ class Jobs:
             raise StatusRefused(
                 f"Job {job.id} is {job.status}: only a New or Postponed job's params can change."
             )
-        return self._params(self._ground.known_type(job.type_name), given)
+        job_type = self._ground.known_type(job.type_name)
+        secrets = {p.name: job.params[p.name] for p in job_type.params if p.secret and p.name in job.params}
+        return self._params(job_type, secrets | dict(given))  # nobody can send back what is never shown
 
     def _check_move(self, caller: Caller, job: Any, queue: Any, values: Mapping[str, Any]) -> None:
         caller.require(Right.MANAGE_JOBS, queue=queue.name)
@@ -167,8 +181,8 @@ class Jobs:
         """A time in the past means now, and now is always accepted: the job waits for the window."""
         if start is None or start <= now:
             return
-        schedule = parse_schedule(queue.schedule_name, queue.weekdays, queue.time)
-        if not is_open(schedule, start, self._ground.zone):
+        schedule = usable_schedule(queue.schedule_name, queue.weekdays, queue.time)
+        if not isinstance(schedule, Schedule) or not is_open(schedule, start, self._ground.zone):
             raise StartOutsideSchedule(str(format_time(start)), queue.schedule_name, queue.name)
 
 
@@ -180,6 +194,11 @@ def _row(connection: Connection, job_id: int, *, lock: bool = False) -> Any:
     return row
 
 
+def _refuse_under_way(job: Any, what: str) -> None:
+    if job.status in UNDER_WAY:
+        raise StatusRefused(f"Job {job.id} is {job.status}: {what} cannot change now.")
+
+
 def _lock_queues(connection: Connection, current: str, target: str) -> Any:
     """The target's row. Both are locked, always in the same order: two moves must not wait for each other."""
     try:
@@ -187,14 +206,6 @@ def _lock_queues(connection: Connection, current: str, target: str) -> Any:
     except QueueNotFound:
         raise UnknownInBody("queue", target) from None
     return rows[target]
-
-
-def _autostart(connection: Connection, queue: Any) -> None:
-    if queue.enabled or queue.autostart_job_count is None:
-        return
-    waiting = select(func.count()).where(jobs.c.queue_name == queue.name, jobs.c.status == JobStatus.NEW)
-    if connection.execute(waiting).scalar_one() >= queue.autostart_job_count:
-        connection.execute(update(queues).where(queues.c.name == queue.name).values(enabled=True))
 
 
 def _status_values(connection: Connection, job: Any, status: JobStatus, now: datetime) -> dict[str, Any]:
@@ -210,7 +221,7 @@ def _status_values(connection: Connection, job: Any, status: JobStatus, now: dat
         return {"status": status, **no_reason} if job.status != status else {}
     if status in (JobStatus.DONE, JobStatus.FAILED):
         if job.status in UNDER_WAY or _is_alive(connection, job.id):
-            raise StatusRefused(f"Job {job.id} is running; delete it to stop it.")
+            raise StatusRefused(f"Job {job.id} is running; cancel it to stop it.")
         return {"status": status, "end_time": now, **no_reason} if job.status != status else {}
     raise StatusRefused(f"No person can set a job to {status}; it comes by itself.")
 

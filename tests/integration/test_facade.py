@@ -17,7 +17,7 @@ def test_a_job_from_enqueue_to_its_results(here, root, queue):
     assert set(record) == {
         "id", "queue", "type", "seq", "user_name", "create_time", "start_time", "status", "try_count",
         "host_name", "notes", "result_time", "exit_code", "stdout", "stderr", "params",
-        "reason", "flow_run_id"}  # fmt: skip
+        "reason", "flow_run_id", "flow_run_url", "working_directory"}  # fmt: skip
     assert (record["user_name"], record["stdout"], record["params"]["args"]) == ("root", "one\ntäo\n", "ä")
     results = root.get(f"/job/{job}/results")
     assert results.headers["content-type"] == "application/json; charset=utf-8"

@@ -1,0 +1,40 @@
+"""A disabled queue in which enough jobs wait is enabled: looked at on every enqueue, and once a minute."""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy import ColumnElement, Connection, func, select, update
+
+from batchd_api.db.tables import jobs, queues
+from batchd_api.statuses import JobStatus
+
+log = logging.getLogger("batchd.queues")
+
+
+def sweep(connection: Connection) -> list[str]:
+    """Enable every queue that is due, each by its own jobs alone. Their names; the caller then plans anew."""
+    return _enable(connection)
+
+
+def look_at(connection: Connection, queue_name: str) -> None:
+    """The same for one queue, whose row the caller holds."""
+    _enable(connection, queues.c.name == queue_name)
+
+
+def _enable(connection: Connection, *where: ColumnElement[bool]) -> list[str]:
+    waiting = (
+        select(func.count())
+        .where(jobs.c.queue_name == queues.c.name, jobs.c.status == JobStatus.NEW)
+        .scalar_subquery()
+    )
+    due = (
+        ~queues.c.enabled,
+        queues.c.autostart_job_count.is_not(None),
+        waiting >= queues.c.autostart_job_count,
+    )
+    query = update(queues).where(*where, *due).values(enabled=True).returning(queues.c.name)
+    names = sorted(connection.execute(query).scalars())
+    for name in names:
+        log.info("queue %s has its autostart_job_count of waiting jobs: it is enabled", name)
+    return names
