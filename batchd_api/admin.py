@@ -13,14 +13,21 @@ from typing import Any
 
 import click
 
+from batchd_api.answers import printable
 from batchd_api.db.session import Database
 from batchd_api.db.upgrade import current_revision, head_revision, upgrade
 from batchd_api.errors import BatchdError, Invalid, StartupError
+from batchd_api.imports import import_rows
+from batchd_api.old_database import read_old_database, refuse_originals
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.services.passwords import Passwords
 from batchd_api.services.users import Users
 from batchd_api.settings import database_url
-from batchd_api.startup import prepare_state_directory, read_settings
+from batchd_api.startup import KNOWN_HOSTS_FILE, prepare_state_directory, read_settings
+from batchd_infra.config_files import config_folders
+from batchd_infra.errors import InfraError
+from batchd_infra.host_keys import KnownHosts, read_host_key
+from batchd_infra.hosts import load_hosts
 
 FAILED, REFUSED = 1, 2  # exit codes
 
@@ -36,7 +43,7 @@ def _now() -> datetime:
 @click.version_option(package_name="batchd")
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
-    """Look after batchd's database: bring it up to date, make the first user, set a password."""
+    """Look after an installation: its database, its first users, an old installation's, trusted machines."""
     context.obj = config
 
 
@@ -50,6 +57,9 @@ def _in_sentences(command: Callable[..., None]) -> Callable[..., None]:
         except BatchdError as error:
             click.echo(f"batchd-admin: {error}", err=True)
             sys.exit(REFUSED if isinstance(error, StartupError) else FAILED)
+        except InfraError as error:
+            click.echo(f"batchd-admin: {error}", err=True)
+            sys.exit(FAILED)
 
     return wrapped
 
@@ -96,12 +106,64 @@ def passwd(config: Path | None, name: str, password_stdin: bool) -> None:
     click.echo(f'The password of "{name}" was set.')
 
 
+@main.command("import-users")
+@click.argument("old_database")
+@click.pass_obj
+@_in_sentences
+def import_users(config: Path | None, old_database: str) -> None:
+    """Carry over what an original batchd's OLD_DATABASE holds, which is only read.
+
+    OLD_DATABASE is a SQLite file, or PostgreSQL's "host=… user=… dbname=…". Users come with passwords and
+    permissions, and queues and schedules too; what is here already stays as it is.
+    """
+    old = read_old_database(old_database)
+    settings = read_settings(config, os.environ).settings
+    with _database(config) as database:
+        _be_current(database)
+        with database.write() as connection:
+            report = import_rows(connection, old, _now())
+    for word, lines in (("taken", report.taken), ("skipped", report.skipped)):
+        for line in lines:
+            click.echo(f"{word}: {printable(line)}")
+    for note in report.notes:
+        click.echo(printable(note))
+    if settings.manager.auth.static_salt is None:
+        click.echo("Set manager.auth.static_salt as the old batchd.yaml has it: old passwords need it.")
+    click.echo(f"Taken: {len(report.taken)}, skipped: {len(report.skipped)}. Jobs stay in the old database.")
+
+
+@main.command("trust-host")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask: the fingerprint was compared already.")
+@click.pass_obj
+@_in_sentences
+def trust_host(config: Path | None, name: str, yes: bool) -> None:
+    """Trust the SSH host key of the host NAME, as hosts/NAME.yaml defines it."""
+    settings = read_settings(config, os.environ).settings
+    prepare_state_directory(settings)
+    hosts, _problems = load_hosts(config_folders(config, os.environ))
+    host = hosts.get(name)
+    offered = read_host_key(host.host_name, host.port)
+    known = KnownHosts(settings.state_directory / KNOWN_HOSTS_FILE)
+    trusted = known.trusts(offered)
+    click.echo(f"{offered.address} has the {offered.kind} key {offered.fingerprint}")
+    if trusted:
+        click.echo("It is trusted already.")
+    elif yes or click.confirm("Is that the machine's own fingerprint?", default=False):
+        known.add(offered)
+        click.echo(f'The host "{host.name}" is trusted from now on.')
+    else:
+        raise Invalid("Nothing was changed: the key is not trusted.")
+
+
 @contextmanager
 def _database(config: Path | None) -> Iterator[Database]:
     os.umask(0o077)  # the database holds password hashes and people's command lines
     settings = read_settings(config, os.environ).settings
     prepare_state_directory(settings)
-    database = Database(database_url(settings))
+    url = database_url(settings)
+    refuse_originals(url)
+    database = Database(url)
     try:
         yield database
     finally:

@@ -31,11 +31,13 @@ from batchd_api.forms import Forms
 from batchd_api.hands import Hands
 from batchd_api.launches import Launches, LaunchSettings
 from batchd_api.mirror import Mirror
+from batchd_api.old_database import refuse_originals
 from batchd_api.options import FacadeOptions
 from batchd_api.planner import HostView
 from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.recorder import Recorder
+from batchd_api.services.health import NOT_EMBEDDED, ServerState
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.settings import database_url
 from batchd_api.settings_records import DaemonMode, JobEnvironment, Settings
@@ -139,6 +141,7 @@ def _database(settings: Settings) -> Iterator[Database]:
         url = database_url(settings)
     except ValueError as error:
         raise StartupError(str(error)) from error
+    refuse_originals(url)
     database = Database(url, pool_size=settings.connection_pool_size)
     try:
         yield database
@@ -199,6 +202,7 @@ async def _serve(parts: Parts, tasks: list[asyncio.Task[object]], wake: Callable
     """The facade; it answers before Prefect does. The embedded server is the manager's child."""
     settings = parts.settings
     loop = asyncio.get_running_loop()
+    prefect = ServerState()
     facade = create_facade(
         FacadeParts(
             options=facade_options(settings),
@@ -208,6 +212,7 @@ async def _serve(parts: Parts, tasks: list[asyncio.Task[object]], wake: Callable
             clock=lambda: datetime.now(UTC),
             changed=partial(_wake_from_a_thread, loop, wake),
             variables=settings.variables,
+            prefect_state=prefect.sentence if settings.prefect.api_url is None else lambda: NOT_EMBEDDED,
         )
     )
     listener = _listener(settings.manager.host, settings.manager.port)
@@ -223,7 +228,9 @@ async def _serve(parts: Parts, tasks: list[asyncio.Task[object]], wake: Callable
     tasks.append(asyncio.create_task(_serve_until_cancelled(_Uvicorn(config), listener), name="facade"))
     if settings.prefect.api_url is None:
         tasks.append(
-            asyncio.create_task(_keep_server(EmbeddedServer(server_settings(settings))), name="prefect")
+            asyncio.create_task(
+                _keep_server(EmbeddedServer(server_settings(settings)), prefect), name="prefect"
+            )
         )
 
 
@@ -250,17 +257,20 @@ async def _serve_until_cancelled(server: uvicorn.Server, listener: socket.socket
         listener.close()
 
 
-async def _keep_server(server: EmbeddedServer) -> None:
+async def _keep_server(server: EmbeddedServer, state: ServerState) -> None:
     """Start it, start it again when it dies or hangs, stop it at the end."""
     try:
         await server.start()
+        state.note(True)
         log.info("Prefect answers at %s", server.ui_url)
         while True:
             await asyncio.sleep(SERVER_LOOK_SECONDS)
             try:
                 if await server.ensure_running():
                     log.warning("the embedded Prefect server had stopped answering; it was started again")
+                state.note(await server.healthy())
             except ServerError:
+                state.note(False)
                 log.exception("the embedded Prefect server cannot be started; trying again")
     finally:
         await server.stop()
@@ -390,6 +400,7 @@ def _launch_settings(settings: Settings) -> LaunchSettings:
         default_syntax=settings.default_template_syntax,
         environment=dict(os.environ),
         clean_environment=settings.dispatcher.environment is JobEnvironment.CLEAN,
+        auth_disabled=settings.manager.auth.disabled,
     )
 
 

@@ -16,12 +16,13 @@ from typing import Any, ParamSpec, TypeVar
 
 from batchd_api.db.session import Database
 from batchd_api.errors import DatabaseFull, DatabaseUnavailable
-from batchd_api.launches import CannotLaunch, Launches, Look
+from batchd_api.launches import CannotLaunch, Launches, Look, NoLongerPermitted
 from batchd_api.mirror import CancelledInPrefect, Mirror
 from batchd_api.planner import plan
 from batchd_api.recorder import Attempt, OldToken, Recorder
 from batchd_api.statuses import AttemptState
 from batchd_api.world import WorldStore, beat
+from batchd_flows.job_types import OnFail
 from batchd_flows.orchestrator_records import OrchestratorRefused
 from batchd_flows.run import NOT_STARTED, Chunk, Outcome, Position, Run
 from batchd_flows.supervisor import Launch, Machine, RunState
@@ -218,7 +219,11 @@ class Dispatcher:
             return False
         finally:
             self._claiming.discard(attempt.id)
-        look = await stored(self._launches.second_look, attempt, self._clock())
+        try:
+            look = await stored(self._launches.second_look, attempt, self._clock())
+        except NoLongerPermitted as error:
+            await self._end(attempt, Outcome(exit_code=None, reason=str(error)), OnFail())
+            return False
         if look is Look.GIVE_BACK:
             await stored(self._recorder.give_back, attempt)
         elif look is Look.GONE:
@@ -237,8 +242,10 @@ class Dispatcher:
         )
         await run.perform()
 
-    async def _end(self, attempt: Attempt, outcome: Outcome) -> None:
-        on_fail = await stored(self._launches.on_fail, attempt)
+    async def _end(self, attempt: Attempt, outcome: Outcome, on_fail: OnFail | None = None) -> None:
+        """`on_fail` None: what the job's type says."""
+        if on_fail is None:
+            on_fail = await stored(self._launches.on_fail, attempt)
         await stored(self._recorder.ended, attempt, outcome, on_fail, self._clock())
         self.wake()
 

@@ -43,7 +43,7 @@ class NoLongerPermitted(CannotLaunch):
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchSettings:
-    """The parts of the configuration that a command depends on. `auth_disabled`: everybody may do anything."""
+    """The parts of the configuration that a command depends on. `auth_disabled`: anybody may do anything."""
 
     zone: ZoneInfo
     attempts_folder: Path

@@ -13,6 +13,7 @@ from batchd_flows.server_settings import ServerError, ServerSettings, load_or_cr
 from batchd_infra.config_files import ConfigError
 
 AUTH_FILE = "prefect-auth"
+KNOWN_HOSTS_FILE = "known_hosts"
 
 
 def read_settings(config_path: Path | None, environ: Mapping[str, str]) -> LoadedSettings:

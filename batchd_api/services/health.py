@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from batchd_api.db.session import Database
 from batchd_api.db.tables import dispatchers
 from batchd_api.errors import BatchdError
+from batchd_api.times import format_time
 
 OK = "ok"
 NOT_EMBEDDED = "not embedded"
@@ -36,6 +37,24 @@ class Report:
             "prefect": self.prefect,
             "dispatchers": self.dispatchers,
         }
+
+
+class ServerState:
+    """What the keeper of the embedded Prefect server last saw; read in other threads."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        self._down_since: datetime | None = clock()  # until it has started
+
+    def note(self, answers: bool) -> None:
+        if answers:
+            self._down_since = None
+        elif self._down_since is None:
+            self._down_since = self._clock()
+
+    def sentence(self) -> str:
+        since = self._down_since
+        return OK if since is None else f"down since {format_time(since)}"
 
 
 class Health:

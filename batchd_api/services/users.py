@@ -38,19 +38,8 @@ class Users:
 
     def find(self, name: str) -> Account | None:
         """The user with its grants, in one statement: it is asked at every request."""
-        if "\0" in name:
-            return None
-        query = (
-            select(users.c.password_hash, permissions)
-            .join_from(users, permissions, isouter=True)
-            .where(users.c.name == name)
-        )
         with self._database.read() as connection:
-            rows = connection.execute(query).mappings().all()
-        if not rows:
-            return None
-        grants = tuple(grant_of(row) for row in rows if row["permission"] in set(Right))
-        return Account(name=name, password_hash=rows[0]["password_hash"], grants=grants)
+            return account_of(connection, name)
 
     def find_cut(self, cut_name: str) -> Account | None:
         """Whom a client may mean that cuts code points to 8 bits."""
@@ -150,6 +139,21 @@ class Permissions:
                 raise PermissionNotFound(permission_id)
             _require_another_superuser(connection, permissions.c.id != permission_id)
             connection.execute(delete(permissions).where(*mine))
+
+
+def account_of(connection: Connection, name: str) -> Account | None:
+    if "\0" in name:
+        return None
+    query = (
+        select(users.c.password_hash, permissions)
+        .join_from(users, permissions, isouter=True)
+        .where(users.c.name == name)
+    )
+    rows = connection.execute(query).mappings().all()
+    if not rows:
+        return None
+    grants = tuple(grant_of(row) for row in rows if row["permission"] in set(Right))
+    return Account(name=name, password_hash=rows[0]["password_hash"], grants=grants)
 
 
 def grant(connection: Connection, user_name: str, given: Grant) -> int:
