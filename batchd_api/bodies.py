@@ -11,6 +11,8 @@ from starlette.requests import Request
 from batchd_api.errors import BodyTooLarge, Invalid
 
 MAX_NUMBER_LENGTH = 100
+MAX_STRING_LENGTH = 256 * 1024
+MAX_ENTRIES = 1000  # of one list or object
 # A client that is cut off while it sends sees a broken connection, not our answer: hear out what is bearable.
 MAX_HEARD_OUT_BYTES = 16 * 1024 * 1024
 
@@ -46,7 +48,20 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise Invalid("The request body is nested too deeply.") from None
     if not isinstance(value, dict):
         raise Invalid("The request body must be a JSON object.")
+    _check_sizes(value)
     return value
+
+
+def _check_sizes(body: dict[str, Any]) -> None:
+    left: list[Any] = [body]
+    while left:
+        value = left.pop()
+        if isinstance(value, str) and len(value) > MAX_STRING_LENGTH:
+            raise Invalid(f"The request body has a string of more than {MAX_STRING_LENGTH} characters.")
+        if isinstance(value, list | dict):
+            if len(value) > MAX_ENTRIES:
+                raise Invalid(f"The request body has a list or object of more than {MAX_ENTRIES} entries.")
+            left += value.values() if isinstance(value, dict) else value
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

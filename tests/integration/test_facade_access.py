@@ -13,7 +13,13 @@ from batchd_api.services.users import grant
 from tests.facade import enqueue, is_sentence, raw, running
 from tests.ground import installation
 
-EXAMPLES = {"job_id": "1", "seq": "1", "type_name": "command", "name": "default"}
+EXAMPLES = {
+    "job_id": "1",
+    "seq": "1",
+    "type_name": "command",
+    "name": "default",
+    "permission_id": "1",
+}
 
 
 def path_of(route):
@@ -40,6 +46,26 @@ def test_without_login_only_the_open_routes_answer(anonymous, route):
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == 'Basic realm="batchd"'
         assert is_sentence(answer)
+
+
+def test_g1_a_wrong_password_opens_no_more_than_none(facade, users_of_routes):
+    for route, name in users_of_routes:
+        with facade.client(name, "wrong") as client:
+            answer = client.request(route.method, path_of(route), content=b"{}")
+        assert answer.status_code == (200 if route.access.scope is Scope.OPEN else 401), route
+
+
+@pytest.fixture
+def users_of_routes():
+    """Another name for each route: failures of one name are slowed down."""
+    return [(route, f"guess {number}") for number, route in enumerate(ROUTES)]
+
+
+def test_g1_a_superuser_is_refused_nowhere(root):
+    for route in ROUTES:
+        if route.method != "DELETE":
+            answer = root.request(route.method, path_of(route), content=b"{}")
+            assert answer.status_code not in (401, 403), route
 
 
 @pytest.mark.parametrize(

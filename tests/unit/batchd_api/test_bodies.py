@@ -1,5 +1,7 @@
 """Bodies that are no JSON object are refused in one sentence."""
 
+import json
+
 import pytest
 
 from batchd_api.bodies import parse_object
@@ -39,3 +41,15 @@ def test_a_bad_body_is_refused_in_one_sentence(body):
 
 def test_a_good_body_is_an_object():
     assert parse_object('\ufeff{"a": ["ä", 1, 1.5, null]}'.encode()) == {"a": ["ä", 1, 1.5, None]}
+
+
+@pytest.mark.parametrize(
+    "body", [{"a": "x" * 262_145}, {"a": list(range(1001))}, {"a": {"b": {str(n): n for n in range(1001)}}}]
+)
+def test_what_is_too_long_is_refused_wherever_it_stands(body):
+    with pytest.raises(Invalid, match="more than"):
+        parse_object(json.dumps(body).encode())
+
+
+def test_f7_a_value_of_200_kb_is_taken():
+    assert len(parse_object(json.dumps({"a": "x" * 200_000}).encode())["a"]) == 200_000
