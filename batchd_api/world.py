@@ -23,6 +23,7 @@ from batchd_api.planner import (
     Start,
     World,
 )
+from batchd_api.services import autostart
 from batchd_api.statuses import AttemptState, JobStatus, Reason, ReasonCode
 from batchd_flows.job_types import JobTypes
 from batchd_flows.windows import Schedule, ScheduleError, parse_schedule
@@ -192,12 +193,13 @@ def reason_of(row: RowMapping) -> Reason | None:
 
 
 def beat(database: Database, name: str, workers: int, queue_names: list[str] | None, now: datetime) -> None:
-    """Say that this dispatcher is alive."""
+    """Say that this dispatcher is alive, and see to the queues that start by themselves."""
     values = {"workers": workers, "queues": queue_names, "seen_at": now}
     with database.write() as connection:
         found = connection.execute(update(dispatchers).where(dispatchers.c.name == name).values(**values))
         if found.rowcount == 0:
             connection.execute(insert(dispatchers).values(name=name, **values))
+        autostart.sweep(connection)
 
 
 _OF_A_JOB = (

@@ -63,6 +63,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/job/{job_id}/results/last", jobs.last_result, _job(Right.VIEW_JOBS)),
     Route("GET", "/schedule", schedules.list_schedules, _any(Right.VIEW_SCHEDULES)),
     Route("POST", "/schedule", schedules.create_schedule, _any(Right.MANAGE_SCHEDULES)),
+    Route("PUT", "/schedule/{name}", schedules.change_schedule, _any(Right.MANAGE_SCHEDULES)),
+    Route("GET", "/schedule/{name}/openings", schedules.list_openings, _any(Right.VIEW_SCHEDULES)),
     Route("DELETE", "/schedule/{name}", schedules.delete_schedule, _any(Right.MANAGE_SCHEDULES)),
     Route("GET", "/type", types.list_types, USER),
     Route("GET", "/type/{name}", types.get_type, USER),

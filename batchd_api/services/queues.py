@@ -15,8 +15,13 @@ from batchd_api.services.deletion import delete_jobs
 from batchd_api.services.ground import Ground
 from batchd_api.services.rows import insert_named
 from batchd_api.statuses import JobStatus
+from batchd_api.times import format_time
+from batchd_api.world import usable_schedule
+from batchd_flows.windows import Schedule, is_open, next_change
 
 FIELDS = ("name", "title", "enabled", "schedule_name", "host_name", "autostart_job_count", "max_jobs")
+
+_WITH_WINDOWS = select(queues, schedules.c.weekdays, schedules.c.time).join_from(queues, schedules)
 
 
 class Queues:
@@ -26,12 +31,22 @@ class Queues:
     def visible(self, caller: Caller) -> list[dict[str, Any]]:
         """Those that the caller may view, by name."""
         with self._ground.database.read() as connection:
-            rows = connection.execute(select(queues).order_by(queues.c.name)).mappings().all()
-        return [_record(row) for row in rows if caller.may(Right.VIEW_QUEUES, queue=row["name"])]
+            rows = connection.execute(_WITH_WINDOWS.order_by(queues.c.name)).mappings().all()
+        return [self._record(row) for row in rows if caller.may(Right.VIEW_QUEUES, queue=row["name"])]
 
     def get(self, name: str) -> dict[str, Any]:
         with self._ground.database.read() as connection:
-            return _record(_row(connection, name))
+            return self._record(_row(connection, name))
+
+    def _record(self, row: Any) -> dict[str, Any]:
+        """`open`: its window is open now; `next_change`: when that ends, null for never."""
+        schedule = usable_schedule(row["schedule_name"], row["weekdays"], row["time"])
+        now, zone = self._ground.clock(), self._ground.zone
+        window: dict[str, Any] = {"open": False, "next_change": None}
+        if isinstance(schedule, Schedule):
+            change = format_time(next_change(schedule, now, zone))
+            window = {"open": is_open(schedule, now, zone), "next_change": change}
+        return {field: row[field] for field in FIELDS} | window
 
     def create(self, caller: Caller, new: NewQueue) -> str:
         host = None if new.host_name is None else self._ground.known_host(new.host_name)
@@ -98,14 +113,10 @@ def delete_queue(connection: Connection, name: str, *, by: str, ground: Ground) 
 
 
 def _row(connection: Connection, name: str) -> Any:
-    row = connection.execute(select(queues).where(queues.c.name == name)).mappings().one_or_none()
+    row = connection.execute(_WITH_WINDOWS.where(queues.c.name == name)).mappings().one_or_none()
     if row is None:
         raise QueueNotFound(name)
     return row
-
-
-def _record(row: Any) -> dict[str, Any]:
-    return {field: row[field] for field in FIELDS}
 
 
 def _check_schedule(connection: Connection, name: str) -> None:
