@@ -13,7 +13,11 @@ from sqlalchemy import RowMapping, select
 
 from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, jobs, queues, schedules
+from batchd_api.errors import NotPermitted
+from batchd_api.permissions import Caller, Right
 from batchd_api.recorder import Attempt
+from batchd_api.services.places import place_of
+from batchd_api.services.users import account_of
 from batchd_api.world import usable_schedule
 from batchd_flows.command_lines import CommandLine, compile_command
 from batchd_flows.environment import job_environment
@@ -90,13 +94,37 @@ class Launches:
         )
         with self._database.read() as connection:
             row = connection.execute(query).mappings().one_or_none()
-        if row is None or row["cancel_requested_at"] is not None:
-            return Look.GONE
-        schedule = usable_schedule(row["name"], row["weekdays"], row["time"])
-        allowed = (
-            row["enabled"] and isinstance(schedule, Schedule) and is_open(schedule, now, self._settings.zone)
-        )
-        return Look.GO if allowed else Look.GIVE_BACK
+            if row is None or row["cancel_requested_at"] is not None:
+                return Look.GONE
+            schedule = usable_schedule(row["name"], row["weekdays"], row["time"])
+            if not (row["enabled"] and isinstance(schedule, Schedule)):
+                return Look.GIVE_BACK
+            if not is_open(schedule, now, self._settings.zone):
+                return Look.GIVE_BACK
+            self._require_permission(connection, row)
+        return Look.GO
+
+    def _require_permission(self, connection: Connection, job: RowMapping) -> None:
+        """Rights may have been withdrawn since the job was enqueued, for its queue, type or host."""
+        if self._settings.auth_disabled:
+            return
+        owner = account_of(connection, job["user_name"])
+        if owner is None:
+            # Without any user there is nobody whose rights could be missing: only Prefect's pages start jobs.
+            if connection.execute(select(users.c.name).limit(1)).first() is None:
+                return
+            raise NoLongerPermitted(f'not permitted: there is no user "{job["user_name"]}" any more')
+        known = job["type_name"] in self._job_types
+        type_host = self._job_types.get(job["type_name"]).host_name if known else None
+        try:
+            Caller(name=owner.name, grants=owner.grants).require(
+                Right.CREATE_JOBS,
+                queue=job["queue_name"],
+                job_type=job["type_name"],
+                place=place_of(job["host_name"], type_host, job["queue_host"]),
+            )
+        except NotPermitted as error:
+            raise NoLongerPermitted(f"not permitted: {error}") from error
 
     def on_fail(self, attempt: Attempt) -> OnFail:
         """What the job's type says about failures; a type that is gone says nothing."""
