@@ -9,10 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import Connection, RowMapping, select
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import attempts, jobs, queues, schedules
+from batchd_api.db.tables import attempts, jobs, queues, schedules, users
 from batchd_api.errors import NotPermitted
 from batchd_api.permissions import Caller, Right
 from batchd_api.recorder import Attempt
