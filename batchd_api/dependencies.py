@@ -20,8 +20,10 @@ from batchd_api.errors import JobNotFound, NotFound, NotPermitted, PermissionNot
 from batchd_api.gate import INNER_SLASH
 from batchd_api.permissions import Access, Caller, Right, Scope
 from batchd_api.services.choices import Choices
+from batchd_api.services.follow import Follower
 from batchd_api.services.health import Health
 from batchd_api.services.jobs import Jobs
+from batchd_api.services.outputs import Outputs
 from batchd_api.services.queues import Queues
 from batchd_api.services.results import Results
 from batchd_api.services.schedules import Schedules
@@ -42,6 +44,8 @@ class Services:
     queues: Queues
     jobs: Jobs
     results: Results
+    outputs: Outputs
+    follower: Follower
     schedules: Schedules
     stats: Stats
     choices: Choices

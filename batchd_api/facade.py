@@ -23,9 +23,11 @@ from batchd_api.gate import Gate
 from batchd_api.options import FacadeOptions
 from batchd_api.routes.table import ROUTES
 from batchd_api.services.choices import Choices
+from batchd_api.services.follow import Follower
 from batchd_api.services.ground import Ground
 from batchd_api.services.health import NOT_EMBEDDED, Health
 from batchd_api.services.jobs import Jobs
+from batchd_api.services.outputs import Outputs
 from batchd_api.services.passwords import Passwords
 from batchd_api.services.queues import Queues
 from batchd_api.services.results import Results
@@ -108,6 +110,8 @@ def _services(parts: FacadeParts) -> Services:
         queues=queues,
         jobs=Jobs(ground),
         results=Results(ground),
+        outputs=Outputs(ground),
+        follower=Follower(ground),
         schedules=Schedules(ground),
         stats=Stats(ground),
         choices=Choices(ground, queues),

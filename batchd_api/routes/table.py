@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from batchd_api.permissions import Access, Right, Scope
-from batchd_api.routes import jobs, queues, root, schedules, stats, types, users
+from batchd_api.routes import jobs, output, queues, root, schedules, stats, types, users
 
 OPEN = Access(scope=Scope.OPEN)
 USER = Access(scope=Scope.USER)
@@ -61,6 +61,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/job/{job_id}/cancel", jobs.cancel_job, _job(Right.MANAGE_JOBS)),
     Route("GET", "/job/{job_id}/results", jobs.list_results, _job(Right.VIEW_JOBS)),
     Route("GET", "/job/{job_id}/results/last", jobs.last_result, _job(Right.VIEW_JOBS)),
+    Route("GET", "/job/{job_id}/output", output.get_output, _job(Right.VIEW_JOBS)),
+    Route("GET", "/job/{job_id}/stream", output.follow_job, _job(Right.VIEW_JOBS)),
     Route("GET", "/schedule", schedules.list_schedules, _any(Right.VIEW_SCHEDULES)),
     Route("POST", "/schedule", schedules.create_schedule, _any(Right.MANAGE_SCHEDULES)),
     Route("PUT", "/schedule/{name}", schedules.change_schedule, _any(Right.MANAGE_SCHEDULES)),
