@@ -82,6 +82,19 @@ def test_a_database_of_a_newer_version(here: Installation) -> None:
     assert "9999" in said
 
 
+def test_the_originals_own_database_is_not_touched(here: Installation) -> None:
+    old = here.folder / "old.db"
+    with closing(sqlite3.connect(old)) as database:
+        database.executescript(
+            'create table "user" (name); create table queue (name); create table job (id);'
+        )
+    before = old.read_bytes()
+    here.config.write_text(f"{here.config.read_text()}connection_string: {old}\n")
+    assert "batchd-admin import-users" in refused(here)
+    assert old.read_bytes() == before
+    assert [file.name for file in here.folder.glob("old.db*")] == ["old.db"]
+
+
 @pytest.mark.parametrize(
     ("text", "where", "key"),
     [

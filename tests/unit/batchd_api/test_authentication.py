@@ -87,7 +87,7 @@ def test_a_changed_password_is_not_remembered(authenticator, users):
         authenticator.identify(basic("root", "secret"), PEER)
 
 
-def test_an_unknown_user_costs_as_many_checks_as_a_wrong_password(authenticator, users):
+def test_g3_an_unknown_user_costs_as_many_checks_as_a_wrong_password(authenticator, users):
     for name in ("nobody", "ann"):
         before = users.checks
         with pytest.raises(NotAuthenticated):
@@ -155,6 +155,13 @@ def test_a_request_without_credentials_is_no_failed_login(authenticator):
 def test_without_authentication_everyone_is_a_superuser_by_the_name_he_says(users, headers, name):
     caller = Authenticator(options(auth_disabled=True), users).identify(headers, PEER)
     assert (caller.name, caller.grants) == (name, SUPERUSER)
+
+
+def test_the_old_command_lines_cut_credentials_are_known(authenticator, users):
+    users.create("Ж", "пароль")
+    cut = "".join(chr(ord(c) & 0xFF) for c in "Ж:пароль").encode("latin-1")
+    headers = Headers({"Authorization": f"Basic {base64.b64encode(cut).decode()}"})
+    assert authenticator.identify(headers, PEER).name == "Ж"
 
 
 class TestHeaderMode:
