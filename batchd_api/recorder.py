@@ -7,6 +7,7 @@ stopped past its time cannot write over what came after. Blocking.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from batchd_api.db.session import Database
 from batchd_api.db.tables import IS_ALIVE, attempts, jobs, output
-from batchd_api.errors import BatchdError
+from batchd_api.errors import BatchdError, QueueNotFound
 from batchd_api.services.job_order import next_seq
 from batchd_api.services.queues import lock_queue
 from batchd_api.statuses import AttemptState, JobStatus
@@ -108,6 +109,8 @@ class Recorder:
     def ended(self, attempt: Attempt, outcome: Outcome, on_fail: OnFail, now: datetime) -> None:
         """The tree is gone: the slot is free, the job is Done, Failed, or New again as `on_fail` says."""
         with self._database.write() as connection:
+            if on_fail.when is RetryWhen.LATER:
+                _hold_line(connection, attempt)
             row = _mine(connection, attempt)
             if not _job_exists(connection, attempt.job_id):
                 connection.execute(delete(attempts).where(attempts.c.id == attempt.id))
@@ -162,9 +165,15 @@ def _again_or_failed(
         return
     again: dict[str, Any] = {"status": JobStatus.NEW, "try_count": jobs.c.try_count + 1}
     if on_fail.when is RetryWhen.LATER:
-        lock_queue(connection, job.queue_name)
         again["seq"] = next_seq(connection, job.queue_name)
     _set_job(connection, attempt, **again)
+
+
+def _hold_line(connection: Connection, attempt: Attempt) -> None:
+    """Hold the queue before the job, as a move does: two who wait for each other would both fail."""
+    with suppress(QueueNotFound):  # deleted meanwhile, and the job with it
+        query = select(jobs.c.queue_name).where(jobs.c.id == attempt.job_id)
+        lock_queue(connection, connection.execute(query).scalar() or "")
 
 
 def _mine(connection: Connection, attempt: Attempt) -> RowMapping:

@@ -55,7 +55,12 @@ def list_jobs(request: Request, services: TheServices, name: Name) -> Response:
     return listed
 
 
-def enqueue(services: TheServices, caller: TheCaller, name: Name, body: TheBody) -> JsonAnswer:
+def enqueue(
+    services: TheServices, caller: TheCaller, name: Name, body: TheBody, dry_run: str | None = None
+) -> JsonAnswer:
+    """A dry run answers what would be made, and stores nothing."""
+    if parse_flag("dry_run", dry_run):
+        return JsonAnswer(services.jobs.dry_run(caller, name, new_job(body)))
     return JsonAnswer(services.jobs.enqueue(caller, name, new_job(body)))
 
 

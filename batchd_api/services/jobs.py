@@ -24,6 +24,7 @@ from batchd_api.schemas import JobChange, NewJob
 from batchd_api.services import autostart
 from batchd_api.services.cancellation import cancel
 from batchd_api.services.deletion import delete_jobs
+from batchd_api.services.dry_runs import preview
 from batchd_api.services.ground import Ground, sentence_of
 from batchd_api.services.job_order import IN_LINE, change_row, next_seq, prioritize
 from batchd_api.services.job_pages import page_of_all, page_of_queue
@@ -70,6 +71,18 @@ class Jobs:
             autostart.look_at(connection, queue_name)
         self._ground.changed()
         return job_id
+
+    def dry_run(self, caller: Caller, queue_name: str, new: NewJob) -> dict[str, Any]:
+        """The checks of an enqueue, and what it would make; nothing is stored."""
+        job_type = self._ground.known_type(new.type)
+        host = None if new.host_name is None else self._ground.known_host(new.host_name)
+        params = self._params(job_type, new.params)
+        with self._ground.database.read() as connection:
+            queue = lock_queue(connection, queue_name)
+        self._require_creation(caller, queue, job_type.name, host)
+        self._check_start(queue, new.start_time, self._ground.clock())
+        place = place_of(host, job_type.host_name, queue.host_name)
+        return preview(self._ground, job_type, params, host=place.name, queue=queue, new=new)
 
     def in_queue(self, queue_name: str, wanted: JobsWanted) -> list[dict[str, Any]]:
         with self._ground.database.read() as connection:
