@@ -126,9 +126,18 @@ def _copied(file: Path) -> Iterator[Path]:
 def _tables_of_file(file: Path) -> set[str]:
     if not file.is_file():
         return set()
+    # `immutable`: no lock is taken and no file is made beside it; nor is what is in the journal seen.
+    found = _tables(f"{file.absolute().as_uri()}?mode=ro&immutable=1")
+    journal = file.with_name(f"{file.name}-wal")
+    if OURS in found or not journal.exists() or not journal.stat().st_size:
+        return found
+    # A daemon that was killed leaves everything in there, when that is little.
+    with _copied(file) as copy:
+        return found | _tables(copy.as_uri())
+
+
+def _tables(address: str) -> set[str]:
     try:
-        # `immutable`: no lock is taken and no file is made beside it.
-        address = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True)) as connection:
             names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             return {str(name) for (name,) in names}
