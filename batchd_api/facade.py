@@ -18,6 +18,7 @@ from batchd_api.answers import ErrorAnswers, JsonAnswer, accept_of
 from batchd_api.authentication import Authenticator
 from batchd_api.db.session import Database
 from batchd_api.dependencies import Guard, Services
+from batchd_api.documentation import documented
 from batchd_api.errors import BatchdError, Invalid
 from batchd_api.gate import Gate
 from batchd_api.options import FacadeOptions
@@ -83,6 +84,7 @@ def create_facade(parts: FacadeParts) -> FastAPI:
             dependencies=[Depends(Guard(access=route.access))],
             response_class=JsonAnswer,
             response_model=None,
+            **documented(route.method, route.path),
         )
     facade.add_middleware(Gate, options=parts.options, answers=answers)
     _answer_errors(facade, answers, services.web_client)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fastapi import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from batchd_api.answers import JsonAnswer
 from batchd_api.dependencies import TheServices
+from batchd_api.documentation import PAGE
 from batchd_api.web_client import MONITOR_PAGE, START_PAGE
 
 
@@ -26,6 +27,11 @@ async def monitor_page(request: Request, services: TheServices) -> Response:
 def health(services: TheServices) -> JsonAnswer:
     report = services.health.report()
     return JsonAnswer(report.record(), status_code=200 if report.is_well else 503)
+
+
+def docs() -> Response:
+    """The description as a page; it needs nothing from any other address."""
+    return HTMLResponse(PAGE)
 
 
 def openapi(request: Request) -> JsonAnswer:

@@ -41,6 +41,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/monitor", root.monitor_page, OPEN),
     Route("GET", "/health", root.health, OPEN),
     Route("GET", "/openapi.json", root.openapi, USER),
+    Route("GET", "/docs", root.docs, USER),
     Route("GET", "/stats", stats.all_stats, _any(Right.MANAGE_JOBS)),
     Route("GET", "/stats/{name}", stats.queue_stats, _queue(Right.MANAGE_JOBS)),
     Route("GET", "/queue", queues.list_queues, USER),
