@@ -1,5 +1,6 @@
 """What an original's database holds comes over, once, and nothing in it is touched."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from hashlib import sha3_256
@@ -102,6 +103,21 @@ def test_an_originals_database_is_recognised_and_not_touched(here, source, tmp_p
         refuse_originals(url)
     taken(here, source)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_an_original_that_was_killed_is_recognised_by_what_is_still_in_its_journal(tmp_path):
+    killed = tmp_path / "killed" / "old.db"
+    killed.parent.mkdir()
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.execute("PRAGMA journal_mode=WAL")
+        old.executescript(SCRIPT)
+        for suffix in ("", "-wal"):  # as they lie there while it runs
+            shutil.copy(tmp_path / f"old.db{suffix}", killed.with_name(f"old.db{suffix}"))
+    before = {file.name: file.read_bytes() for file in killed.parent.iterdir()}
+    with pytest.raises(StartupError, match="batchd-admin import-users"):
+        refuse_originals(f"sqlite:///{killed}")
+    assert len(read_old_database(str(killed)).tables["user"]) == 3
+    assert {file.name: file.read_bytes() for file in killed.parent.iterdir()} == before
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
