@@ -137,7 +137,8 @@ class Dispatcher:
         moment = decision.look_again or now + timedelta(seconds=self._poll_timeout_seconds)
         seconds = min((moment - now).total_seconds(), self._poll_timeout_seconds)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(0.01, seconds))
+            async with asyncio.timeout(max(0.01, seconds)):
+                await self._wake.wait()
 
     async def _care(self) -> None:
         """See that every attempt of ours is looked after, and that what was cancelled ends."""

@@ -147,7 +147,8 @@ class Mirror:
         now = time.monotonic()
         due = [*self._to_log.values(), *self._stuck.values(), IDLE_SECONDS + now]
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(0.01, min(due) - now))
+            async with asyncio.timeout(max(0.01, min(due) - now)):
+                await self._wake.wait()
         self._wake.clear()
 
     def _say(self, down: str | None) -> None:
@@ -158,7 +159,7 @@ class Mirror:
         self._down = down
 
     async def step(self) -> bool:
-        """One round: claims, and at most BATCH rows. False: nothing was due. `run` makes one after another."""
+        """One round: claims, and at most BATCH rows. False: nothing was due. `run` makes them."""
         if self._down:
             await self._orchestrator.probe()
         changed = await self._pools.step()

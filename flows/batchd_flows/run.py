@@ -226,7 +226,8 @@ class _ExitWatch:
 
     async def wait(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
         if self._fd is not None and self._ended.is_set():
             asyncio.get_running_loop().remove_reader(self._fd)  # it stays readable for ever
             self._ended.clear()
