@@ -15,9 +15,11 @@ from batchd_api.world import usable_schedule
 from batchd_flows.command_lines import compile_command
 from batchd_flows.errors import FlowsError
 from batchd_flows.job_types import JobType, ParameterType
+from batchd_flows.parameters import integer_problem
 from batchd_flows.windows import next_opening
 
 MASK = "***"
+NUMBER_MASK = "0"
 FILES = (ParameterType.INPUT_FILE, ParameterType.OUTPUT_FILE)
 
 
@@ -44,7 +46,14 @@ def _masked(job_type: JobType, params: Mapping[str, str]) -> dict[str, str]:
     """With defaults; the variables of the installation stay out of sight."""
     secrets = {p.name for p in job_type.params if p.secret}
     defaults = {p.name: p.default for p in job_type.params if p.default}
-    return {name: MASK if name in secrets else value for name, value in {**defaults, **params}.items()}
+    return {
+        name: _mask(value) if name in secrets else value for name, value in {**defaults, **params}.items()
+    }
+
+
+def _mask(value: str) -> str:
+    """Where a template reckons with it, only a number can stand for a number."""
+    return MASK if integer_problem(value) else NUMBER_MASK
 
 
 def _command(ground: Ground, job_type: JobType, params: Mapping[str, str]) -> str:
@@ -53,7 +62,7 @@ def _command(ground: Ground, job_type: JobType, params: Mapping[str, str]) -> st
             job_type,
             params,
             host_variables={},
-            global_variables=dict.fromkeys(ground.variables, MASK),
+            global_variables={name: _mask(value) for name, value in ground.variables.items()},
             default_syntax=ground.default_syntax,
         )
     except FlowsError as error:

@@ -1,6 +1,9 @@
 """A dry run: the checks of an enqueue, the command as it would run, and nothing stored."""
 
+import re
+from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
@@ -33,6 +36,18 @@ def test_a_dry_run_is_refused_as_the_enqueue_would_be(here):
     tied = user(Right.CREATE_JOBS, type_name="command")
     with pytest.raises(NotPermitted):
         here.jobs.dry_run(tied, "default", NewJob(type="render"))
+
+
+def test_a_template_may_reckon_with_what_is_masked(here):
+    ground = replace(here.ground, variables=MappingProxyType({"offset": "4711"}))
+    adding = JobType(
+        name="adding",
+        template=("echo $(( $pin + $offset ))",),
+        params=(Parameter(name="pin", type=ParameterType.INTEGER, secret=True),),
+    )
+    queue = SimpleNamespace(schedule_name="anytime", weekdays=None, time=None)
+    shown = preview(ground, adding, {"pin": "1234"}, host=None, queue=queue, new=NewJob(type="adding"))
+    assert not {"1234", "4711"} & set(re.findall(r"[0-9]+", shown["command"]))
 
 
 def test_secrets_are_masked_and_files_are_named(here):
