@@ -1,8 +1,12 @@
 """The options that every command takes, before the command or after its own options."""
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
+
+from batchd_cli.argv_cover import cover
 
 
 class Common:
@@ -10,10 +14,28 @@ class Common:
 
     def __init__(self) -> None:
         self.options: dict[str, str] = {}
-        self.debug = False
-        self.verbose = False
-        self.quiet = False
+        self.flags: set[str] = set()
         self.clients: dict[tuple[tuple[str, str], ...], Any] = {}
+
+    @property
+    def debug(self) -> bool:
+        return "debug" in self.flags
+
+    @property
+    def verbose(self) -> bool:
+        return "verbose" in self.flags
+
+    @property
+    def quiet(self) -> bool:
+        return "quiet" in self.flags
+
+    @property
+    def json(self) -> bool:
+        return "json" in self.flags
+
+    @property
+    def utc(self) -> bool:
+        return "utc" in self.flags
 
     def close(self) -> None:
         """Close the opened clients."""
@@ -25,7 +47,7 @@ class Common:
         other = Common()
         other.clients = self.clients
         other.options = dict(self.options)
-        other.debug, other.verbose, other.quiet = self.debug, self.verbose, self.quiet
+        other.flags = set(self.flags)
         return other
 
 
@@ -34,47 +56,56 @@ def _store_text(ctx: click.Context, param: click.Parameter, value: str | None) -
         ctx.ensure_object(Common).options[param.name] = value
 
 
+def _store_password(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value and not ctx.resilient_parsing:
+        cover(value)
+    _store_text(ctx, param, value)
+
+
+def _read_password(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        ctx.ensure_object(Common).options["password"] = sys.stdin.readline().rstrip("\r\n")
+
+
 def _store_flag(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    common = ctx.ensure_object(Common)
     if value and param.name:
-        setattr(common, param.name, True)
+        ctx.ensure_object(Common).flags.add(param.name)
 
 
-_TEXTS = (
-    ("-M", "--manager-url", "URL", "The manager's address (default: http://localhost:9681)."),
-    ("-U", "--username", "NAME", "Who you are (default: your name on this system)."),
-    ("-P", "--password", "TEXT", "Better: BATCH_PASSWORD, client.yaml, or wait to be asked."),
+Store = Callable[[click.Context, click.Parameter, Any], None]
+
+_TEXTS: tuple[tuple[tuple[str, ...], str, str, Store], ...] = (
+    (("-M", "--manager-url"), "URL", "The manager's address (default: http://localhost:9681).", _store_text),
+    (("-U", "--username"), "NAME", "Who you are (default: your name on this system).", _store_text),
+    (("-P", "--password"), "TEXT", "Better: `batch login`, or wait to be asked.", _store_password),
 )
-_FLAGS = (
-    ("-d", "--debug", "Show every request on stderr."),
-    ("-v", "--verbose", "Say more on stderr."),
-    ("-q", "--quiet", "No warnings and hints."),
+_FLAGS: tuple[tuple[tuple[str, ...], str, Store], ...] = (
+    (("--password-stdin",), "Read the password from the first line of stdin.", _read_password),
+    (("--json",), "Data as JSON, with the keys of the REST interface.", _store_flag),
+    (("--utc",), "Times are shown and read in UTC, not in local time.", _store_flag),
+    (("-d", "--debug"), "Show every request on stderr.", _store_flag),
+    (("-v", "--verbose"), "Say more on stderr.", _store_flag),
+    (("-q", "--quiet"), "No warnings and hints.", _store_flag),
 )
 
 
 def common_options(taken: set[str]) -> list[click.Option]:
-    """Fresh options, without the letters that a command uses itself."""
+    """Fresh options, without the names that a command uses itself."""
     options = [
-        click.Option(
-            [letter] * (letter not in taken) + [name],
-            metavar=metavar,
-            help=text,
-            expose_value=False,
-            callback=_store_text,
-        )
-        for letter, name, metavar, text in _TEXTS
+        click.Option(_free(names, taken), metavar=metavar, help=text, expose_value=False, callback=store)
+        for names, metavar, text, store in _TEXTS
     ]
     options += [
         click.Option(
-            [letter] * (letter not in taken) + [name],
-            is_flag=True,
-            help=text,
-            expose_value=False,
-            callback=_store_flag,
+            _free(names, taken), is_flag=True, is_eager=True, help=text, expose_value=False, callback=store
         )
-        for letter, name, text in _FLAGS
+        for names, text, store in _FLAGS
     ]
     return options
+
+
+def _free(names: tuple[str, ...], taken: set[str]) -> list[str]:
+    return [name for name in names if name not in taken]
 
 
 class Command(click.Command):

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from batchd_cli.credentials import readable_by_others
 from batchd_cli.errors import ConfigError
 from batchd_cli.lazy import heavy
 
@@ -25,7 +26,8 @@ _FALSE = {"false", "no", "off", "n"}
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The client's settings, put together; `warnings` are sentences for stderr."""
+    """The client's settings, put together; `warnings` are sentences for stderr, `sources` say of each key
+    where it comes from."""
 
     manager_url: str = "http://localhost:9681"
     queue: str = "default"
@@ -39,9 +41,11 @@ class Config:
     username: str = "anonymous"
     password: str | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
-KEYS = tuple(one.name for one in fields(Config) if one.name != "warnings")
+KEYS = tuple(one.name for one in fields(Config) if one.name not in ("warnings", "sources"))
+DEFAULT = "default"
 
 
 def folders() -> list[Path]:
@@ -52,22 +56,44 @@ def folders() -> list[Path]:
 def load(options: Mapping[str, str], environment: Mapping[str, str], places: Sequence[Path]) -> Config:
     """The settings. An empty variable counts as none. Errors: ConfigError."""
     from_file, warnings = _read_file(places)
-    from_environment = {key: value for key, name in VARIABLES.items() if (value := environment.get(name))}
-    chosen: dict[str, Any] = {"username": _user_name()} | from_file | from_environment | dict(options)
-    return Config(**chosen, warnings=tuple(warnings))
+    from_environment = {
+        key: Setting(value=value, source=name)
+        for key, name in VARIABLES.items()
+        if (value := environment.get(name))
+    }
+    from_options = {
+        key: Setting(value=value, source=f"--{key.replace('_', '-')}") for key, value in options.items()
+    }
+    system = {"username": Setting(value=_user_name(), source="your name on this system")}
+    chosen = system | from_file | from_environment | from_options
+    values: dict[str, Any] = {key: setting.value for key, setting in chosen.items()}
+    sources = {key: setting.source for key, setting in chosen.items()}
+    return Config(**values, warnings=tuple(warnings), sources=dict.fromkeys(KEYS, DEFAULT) | sources)
 
 
-def _read_file(places: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A value, and where it was said."""
+
+    value: str | bool
+    source: str
+
+
+def _read_file(places: Sequence[Path]) -> tuple[dict[str, Setting], list[str]]:
     path = next((file for folder in places if (file := folder / "client.yaml").is_file()), None)
     if path is None:
         return {}, []
-    values: dict[str, Any] = {}
+    values: dict[str, Setting] = {}
     warnings = []
     for key, entry in heavy("client_file").read(path).items():
+        where = f"{path}:{entry.line}"
         if key not in KEYS:
             warnings.append(_unknown(path, key, entry.line))
         elif entry.text:
-            values[key] = _PARSERS.get(key, _text)(entry.text, f"{path}:{entry.line}: {key!r}")
+            value = _PARSERS.get(key, _text)(entry.text, f"{where}: {key!r}")
+            values[key] = Setting(value=value, source=where)
+    if "password" in values and readable_by_others(path):
+        warnings.append(f"{path} has a password and can be read by others; run: chmod 600 {path}")
     return values, warnings
 
 

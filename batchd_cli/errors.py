@@ -34,7 +34,7 @@ class PasswordNeeded(BatchError):
     """The manager wants a password and there is no terminal to ask on."""
 
     exit_code = 4
-    hint = "set BATCH_PASSWORD, or `password` in ~/.config/batchd/client.yaml"
+    hint = "`batch login` keeps it for the next time; else BATCH_PASSWORD or --password-stdin"
 
     def __init__(self, username: str) -> None:
         super().__init__(f"the manager wants a password for {username} and there is no terminal to ask on")
@@ -86,6 +86,10 @@ class NothingFound(BatchError):
 
     exit_code = 5
 
+    def __init__(self, sentence: str, hint: str | None = None) -> None:
+        super().__init__(sentence)
+        self.hint = hint
+
 
 class NotConfirmed(BatchError):
     """Many things would change, and nobody said yes."""
@@ -122,6 +126,7 @@ class Unauthorized(ServerError):
     """Not authenticated."""
 
     exit_code = 4
+    hint = "-U names the user; `batch login` asks for the password and keeps it"
 
 
 class Forbidden(ServerError):
@@ -142,6 +147,19 @@ class NotFound(ServerError):
 
     exit_code = 5
 
+
+EXIT_CODES = {
+    0: "done; for `wait`, `run` and `logs -f`: the job is Done",
+    1: "an error: the manager refused, or something here cannot be used",
+    2: "a command line that is none",
+    3: "refused without force: -f, or --yes where many jobs would change",
+    4: "not logged in, or not permitted",
+    5: "not found",
+    69: "the manager cannot be reached",
+    124: "the time of --timeout has passed",
+    130: "interrupted",
+}
+"""`wait`, `run` and `logs -f` end with the job's own code where the job has failed."""
 
 REFUSALS: dict[int, type[ServerError]] = {401: Unauthorized, 403: Forbidden, 404: NotFound}
 

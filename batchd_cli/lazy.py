@@ -9,23 +9,43 @@ from types import ModuleType
 
 COMMANDS = {
     "enqueue": "Put a job into a queue; prints the new job's id.",
+    "run": "Put a job into a queue and follow it to its end.",
     "ls": "List the queues, or the jobs of some queues.",
-    "job": "Show, change or delete a job.",
+    "job": "Show, change or delete jobs.",
+    "logs": "Print what a job has printed, also while it runs.",
+    "why": "Say why a job waits.",
+    "wait": "Wait until jobs have ended.",
+    "top": "Watch the queues and the jobs in them.",
+    "open": "Open a job's page in the Prefect UI.",
+    "cancel": "Stop jobs that run, and take those that wait out of the turn.",
+    "retry": "Run failed jobs again.",
+    "hold": "Keep waiting jobs from starting.",
+    "release": "Let jobs that are held start again.",
     "queue": "Show, add, change or delete a queue.",
-    "schedule": "Show, add or delete schedules.",
+    "schedule": "Show, add, change or delete schedules, and when they open next.",
     "type": "List the job types, or show some with their parameters.",
     "host": "List the hosts, one a line.",
     "stats": "Count the jobs of each queue by status.",
     "monitor": "Show the current metrics.",
     "user": "List the users, add one, change a password.",
     "grant": "Show, add or revoke a user's permissions.",
+    "login": "Ask for your password and keep it for the next commands.",
+    "logout": "Forget the password that `batch login` keeps.",
+    "config": "Show the settings and where each comes from.",
+    "completion": "Print a script that completes commands and names in your shell.",
     "shell": "A prompt that takes the same commands.",
 }
 """Name → what `batch --help` says of it; `batchd_cli.commands.NAME.command` is the command itself."""
 
 HEAVY = {
+    "click_completion": "batchd_cli.click_completion",  # click's half of it
     "client_file": "batchd_cli.client_file",  # PyYAML
+    "keyring_passwords": "batchd_cli.keyring_passwords",  # keyring, which may be missing
+    "names": "batchd_cli.names",  # the client, for completion only
+    "nearby": "batchd_cli.nearby",  # after an error only
+    "rich_progress": "batchd_cli.rich_progress",  # rich
     "rich_table": "batchd_cli.rich_table",  # rich
+    "rich_top": "batchd_cli.rich_top",  # rich
     "times": "batchd_cli.times",  # dateutil
     "word_dates": "batchd_cli.word_dates",  # dateparser
 }

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 import click
 
 from batchd_cli.common import common_options
+from batchd_cli.errors import EXIT_CODES
 from batchd_cli.lazy import COMMANDS, command_module
 from batchd_cli.running import run
 from batchd_cli.version import __version__
@@ -37,6 +38,8 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), text) for code, text in EXIT_CODES.items()])
 
 
 HELP = """Queues of long jobs that run in their time windows.
@@ -44,14 +47,15 @@ HELP = """Queues of long jobs that run in their time windows.
 \b
 Examples:
   batch enqueue echo hello world       a job in the default queue
-  batch enqueue -q night -t blender scene.blend
+  batch run -q night make              the same, followed to its end
   batch ls                             the queues
-  batch ls night                       what waits in one
-  batch job 17 -r                      what it printed
+  batch ls night                       what waits in one, and why
+  batch logs 17 -f                     what a job prints
   batch job 17 -p first                the next to run
+  batch cancel --queue night --user anna --dry-run
 
 `batch COMMAND --help` says more of each. The manager's address, the queue and the user come from the
-options, BATCH_* variables, or ~/.config/batchd/client.yaml.
+options, BATCH_* variables, or ~/.config/batchd/client.yaml; `batch config show` says from where.
 """
 
 

@@ -1,10 +1,12 @@
 """Kinds of values that several commands take."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import click
 
+from batchd_cli.common import Common
 from batchd_cli.errors import TimeSyntaxError
 from batchd_cli.lazy import heavy
 from batchd_cli.output import local_time
@@ -33,7 +35,8 @@ class TimeType(click.ParamType):  # type: ignore[type-arg]  # generic only since
         if isinstance(value, StartTime):
             return value
         times = heavy("times")
-        clock = times.system_clock()
+        common = ctx.find_object(Common) if ctx else None
+        clock = times.system_clock(UTC if common and common.utc else None)
         try:
             at = times.parse(str(value), clock)
         except TimeSyntaxError as error:
@@ -48,6 +51,21 @@ def warn_of_past(session: Session, start: StartTime | None) -> None:
     """`--at 22:00` said at 23:00 is today's, as it was in the original: the job starts at once."""
     if start and start.at and start.past:
         session.warn(f"{local_time(start.at)} is past: the job may start at once")
+
+
+class DurationType(click.ParamType):  # type: ignore[type-arg]  # as above
+    """`90`, `90s`, `10m`, `2h`, `1d`, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value).lower())
+        if not match:
+            raise click.BadParameter(f"{value!r} is no duration; write for example 90, 10m or 2h", ctx, param)
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+DURATION = DurationType()
 
 
 class AutostartType(click.ParamType):  # type: ignore[type-arg]  # as above

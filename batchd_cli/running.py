@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import click
 
 from batchd_cli.common import Common
-from batchd_cli.errors import BatchError
+from batchd_cli.errors import BatchError, ServerError
+from batchd_cli.lazy import heavy
 from batchd_cli.text import visible
 
 INTERRUPTED = 130
@@ -43,8 +44,17 @@ def run(group: click.Group, arguments: Sequence[str], common: Common | None = No
 
 def _say(error: BatchError, common: Common) -> None:
     click.echo(f"Error: {visible(str(error), lines=True)}", err=True)
-    if error.hint and not common.quiet:
-        click.echo(f"Hint: {error.hint}", err=True)
+    if common.quiet:
+        return
+    for hint in filter(None, (_near(error, common), error.hint)):
+        click.echo(f"Hint: {visible(hint)}", err=True)
+
+
+def _near(error: BatchError, common: Common) -> str | None:
+    """Asked of the manager that refused, so only where one has answered."""
+    if not isinstance(error, ServerError) or not common.clients:
+        return None
+    return heavy("nearby").suggestion(error, list(common.clients.values())[-1])  # type: ignore[no-any-return]
 
 
 def _never_fail_to_print() -> None:

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from functools import cached_property, wraps
@@ -9,10 +10,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from batchd_cli import credentials
 from batchd_cli.client import Client, Tls, basic, user_header
 from batchd_cli.common import Common
 from batchd_cli.config import Config, folders, load
+from batchd_cli.connection import TIMEOUT_SECONDS
 from batchd_cli.errors import PasswordNeeded
+from batchd_cli.output import print_json_line
 from batchd_cli.text import visible
 
 P = ParamSpec("P")
@@ -24,6 +28,20 @@ class Session:
 
     def __init__(self, common: Common) -> None:
         self._common = common
+
+    @property
+    def json(self) -> bool:
+        """Whether data is wanted as JSON."""
+        return self._common.json
+
+    @property
+    def verbose(self) -> bool:
+        return self._common.verbose
+
+    @property
+    def people_look_on(self) -> bool:
+        """Whether a display that changes may be drawn on stderr."""
+        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not self._common.quiet
 
     @cached_property
     def config(self) -> Config:
@@ -45,7 +63,8 @@ class Session:
         client: Client = self._common.clients[options]
         return client
 
-    def _open(self) -> Client:
+    def connect(self, timeout_seconds: float = TIMEOUT_SECONDS) -> Client:
+        """One that is not logged in."""
         config = self.config
         tls = Tls(
             certificate=config.certificate,
@@ -53,8 +72,12 @@ class Session:
             ca_certificate=config.ca_certificate,
             check_server=not config.disable_server_certificate_check,
         )
-        client = Client(config.manager_url, tls=tls, trace=self._trace if self._common.debug else None)
-        methods = [] if config.disable_auth else client.methods()
+        trace = self._trace if self._common.debug else None
+        return Client(config.manager_url, tls=tls, trace=trace, timeout_seconds=timeout_seconds)
+
+    def _open(self) -> Client:
+        client = self.connect()
+        methods = [] if self.config.disable_auth else client.methods()
         client.authenticate(self._credentials(methods))
         return client
 
@@ -73,12 +96,35 @@ class Session:
         if self._common.verbose:
             self.hint(sentence)
 
+    def next_step(self, sentence: str) -> None:
+        """What one may want to do now, for people only."""
+        if self.people_look_on and sys.stdout.isatty() and not self.json:
+            click.secho(f"Hint: {visible(sentence)}", err=True, dim=not os.environ.get("NO_COLOR"))
+
+    def error(self, sentence: str) -> None:
+        """What went wrong with one of several."""
+        click.echo(f"Error: {visible(sentence, lines=True)}", err=True)
+
+    def done(self, sentence: str, **what: object) -> None:
+        """Something is changed: a sentence with --verbose, with --json what it was and the REST answer."""
+        if self.json:
+            print_json_line({**what, "result": "done"})
+        self.say(sentence)
+
     def _credentials(self, methods: list[str]) -> dict[str, str]:
         config = self.config
         if "basic" not in methods:
             return user_header(config.username)
-        password = config.password if config.password is not None else ask_password(config.username)
-        return basic(config.username, password)
+        password = self.known_password()
+        return basic(config.username, ask_password(config.username) if password is None else password)
+
+    def known_password(self) -> str | None:
+        """Without asking: from the settings, else from where `batch login` has put it."""
+        config = self.config
+        if config.password is not None:
+            return config.password
+        found = credentials.find(credentials.default_path(), config.manager_url, config.username)
+        return found.password if found else None
 
     def _trace(self, line: str) -> None:
         click.echo(visible(line), err=True)

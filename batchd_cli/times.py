@@ -35,8 +35,8 @@ class Clock:
         return wall.replace(tzinfo=self.zone).astimezone(UTC)
 
 
-def system_clock() -> Clock:
-    return Clock(now=datetime.now(UTC))
+def system_clock(zone: tzinfo | None = None) -> Clock:
+    return Clock(now=datetime.now(UTC), zone=zone)
 
 
 def parse(text: str, clock: Clock) -> datetime | None:

@@ -3,7 +3,7 @@
 import click
 
 from batchd_cli.common import Command
-from batchd_cli.output import cell
+from batchd_cli.output import cell, print_json
 from batchd_cli.session import Session, pass_session
 
 
@@ -16,5 +16,9 @@ def command(session: Session) -> None:
     Example:
       batch host
     """
-    for name in session.client.hosts():
+    names = session.client.hosts()
+    if session.json:
+        print_json(names)
+        return
+    for name in names:
         click.echo(cell(name))

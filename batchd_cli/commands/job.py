@@ -1,14 +1,30 @@
-"""`batch job`: show, change or delete a job."""
+"""`batch job`: show, change or delete jobs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import click
 
+from batchd_cli import completing
+from batchd_cli.bulk import (
+    Filters,
+    any_filter,
+    confirm,
+    filter_options,
+    for_each,
+    selected,
+    show,
+    which_argument,
+)
+from batchd_cli.client import Client
 from batchd_cli.common import Command
 from batchd_cli.errors import NothingFound
-from batchd_cli.output import local_time, print_fields
+from batchd_cli.executions import by_execution, ending, print_text
+from batchd_cli.finding import Which
+from batchd_cli.job_table import reason_sentence
+from batchd_cli.output import print_fields, print_json
 from batchd_cli.parameters import STATUS, TIME, StartTime, warn_of_past
-from batchd_cli.records import Job, Reason, Result
+from batchd_cli.records import Job, Result
 from batchd_cli.session import Session, pass_session
 
 PRIORITIES = {
@@ -26,13 +42,13 @@ PRIORITIES = {
 
 
 @click.command("job", cls=Command)
-@click.argument("number", type=click.IntRange(min=0), metavar="ID")
+@which_argument
 @click.option("--view", is_flag=True, help="Show it (the default).")
 @click.option("--description", is_flag=True, help="Show what it is (the default).")
 @click.option("-r", "--result", is_flag=True, help="Show the output of its last execution, as it is.")
 @click.option("-a", "--all", "every", is_flag=True, help="Show the output of every execution.")
 @click.option("-u", "--update", is_flag=True, help="Change it; implied by the options that change something.")
-@click.option("-m", "--move", metavar="QUEUE", help="Into another queue.")
+@click.option("-m", "--move", metavar="QUEUE", shell_complete=completing.QUEUE, help="Into another queue.")
 @click.option(
     "-p",
     "--priority",
@@ -42,13 +58,16 @@ PRIORITIES = {
 )
 @click.option("--at", "--start", "start", type=TIME, metavar="TIME|any|now", help="Not before this time.")
 @click.option("-s", "--status", type=STATUS, help="Another status.")
-@click.option("-h", "--host", metavar="HOST", help="Another host; * for none.")
+@click.option(
+    "-h", "--host", metavar="HOST", shell_complete=completing.HOST, help="Another host; * for none."
+)
 @click.option("-n", "--notes", metavar="NOTES", help="Another remark; an empty one removes it.")
 @click.option("-d", "--delete", is_flag=True, help="Delete it; if it runs, it is stopped.")
+@filter_options(status=("--only-status",), letters=False)
 @pass_session
 def command(
     session: Session,
-    number: int,
+    which: tuple[Which, ...],
     view: bool,
     description: bool,
     result: bool,
@@ -61,8 +80,17 @@ def command(
     host: str | None,
     notes: str | None,
     delete: bool,
+    queue: str | None,
+    only_status: str | None,
+    user: str | None,
+    since: StartTime | None,
+    dry_run: bool,
+    yes: bool,
 ) -> None:
-    """Show, change or delete a job.
+    """Show, change or delete jobs.
+
+    Several by their ids, by ranges, `last` (your newest), or by the filters --queue, --only-status, --user
+    and --since. Before more than a few are changed you are asked; in a pipe --yes is needed.
 
     \b
     Examples:
@@ -71,7 +99,8 @@ def command(
       batch job 17 -p first              the next to run
       batch job 17 -m night --at 22:00   move it, and not before ten
       batch job 17 -s new                run it again
-      batch job 17 -d
+      batch job 3-7 -d
+      batch job --queue night --only-status done -d --dry-run
     """
     fields = _fields(start, status, host, notes)
     changing = update or bool(fields) or move is not None or priority is not None
@@ -80,14 +109,29 @@ def command(
         raise click.UsageError("-d goes with nothing else")
     if update and not (fields or move or priority):
         raise click.UsageError("nothing to change; give -m, -p, --at, -s, -h or -n")
-    if delete:
-        session.client.delete_job(number)
-        session.say(f"job {number} is deleted")
+    filters = Filters(queue=queue, only_status=only_status, user=user, since=since)
+    numbers = _numbers(session, which, filters, dry_run)
+    if dry_run:
+        show(session, [session.client.job(number) for number in numbers])
         return
-    warn_of_past(session, start)
-    _change(session, number, move, fields, priority)
-    if viewing or not changing:
-        _show(session, number, description or view or not (result or every), result, every)
+    if delete or changing:
+        confirm(session, len(numbers), "Delete" if delete else "Change", yes)
+    if delete:
+        for_each(session, numbers, session.client.delete_job, "is deleted")
+    elif changing:
+        warn_of_past(session, start)
+        change = Change(move=move, fields=fields, priority=PRIORITIES[priority.lower()] if priority else None)
+        for_each(session, change.order(numbers), change.at(session.client), "is changed")
+    if viewing or not (changing or delete):
+        looks = Looks(description=description or view or not (result or every), result=result, every=every)
+        _show(session, numbers, looks)
+
+
+def _numbers(session: Session, which: Sequence[Which], filters: Filters, dry_run: bool) -> list[int]:
+    """Single ids are not looked up before: what is done to them says whether they are there."""
+    if which and not any_filter(filters) and not dry_run and all(word.is_one_id for word in which):
+        return list(dict.fromkeys(word.first for word in which if word.first is not None))
+    return [job.id for job in selected(session, which, filters, None)]
 
 
 def _fields(
@@ -105,35 +149,79 @@ def _fields(
     return fields
 
 
-def _change(
-    session: Session, number: int, move: str | None, fields: dict[str, object], priority: str | None
-) -> None:
-    """The queue first: a start time is checked against its schedule, and a place is a place in it."""
-    if move is not None:
-        session.client.move_job(number, move)
-    if fields:
-        session.client.update_job(number, **fields)
-    if priority is not None:
-        session.client.prioritize_job(number, PRIORITIES[priority.lower()])
-    if move is not None or fields or priority is not None:
-        session.say(f"job {number} is changed")
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What changes in each of the jobs."""
+
+    move: str | None
+    fields: dict[str, object]
+    priority: str | None
+
+    def order(self, numbers: Sequence[int]) -> list[int]:
+        """Several that go to the front, or a place back, go last one first: so they keep their order."""
+        return list(reversed(numbers)) if self.priority in ("first", "less") else list(numbers)
+
+    def at(self, client: Client) -> Callable[[int], None]:
+        """The queue first: a start time is checked against its schedule, and a place is a place in it."""
+
+        def change(number: int) -> None:
+            if self.move is not None:
+                client.move_job(number, self.move)
+            if self.fields:
+                client.update_job(number, **self.fields)
+            if self.priority is not None:
+                client.prioritize_job(number, self.priority)
+
+        return change
 
 
-def _show(session: Session, number: int, description: bool, result: bool, every: bool) -> None:
-    if description:
-        _describe(session.client.job(number))
-    if not (result or every):
+@dataclass(frozen=True, kw_only=True)
+class Looks:
+    """What is to be shown of each."""
+
+    description: bool
+    result: bool
+    every: bool
+
+
+def _show(session: Session, numbers: Sequence[int], looks: Looks) -> None:
+    if session.json:
+        shown = [_as_json(session, number, looks) for number in numbers]
+        print_json(shown[0] if len(shown) == 1 else shown)
         return
+    for place, number in enumerate(numbers):
+        if place:
+            click.echo()
+        if looks.description:
+            _describe(session.client.job(number))
+        if looks.result or looks.every:
+            _print_results(session, number, looks.every)
+
+
+def _as_json(session: Session, number: int, looks: Looks) -> object:
+    """The job, its result records, or the job with its `results`."""
+    results = list[Result]()
+    if looks.result or looks.every:
+        results = session.client.results(number)
+        if not looks.every and results:
+            results = by_execution(results)[-1]
+    if not looks.description:
+        return results
+    job = session.client.job(number).to_json()
+    return job | ({"results": results} if looks.result or looks.every else {})
+
+
+def _print_results(session: Session, number: int, every: bool) -> None:
     executions = by_execution(session.client.results(number))
     if not executions:
         raise NothingFound(f"job {number} has no output: it has not run yet")
     if every:
         for place, records in enumerate(executions, 1):
-            click.echo(f"--- execution {place}: {_ending(records)}")
-            _print_text(records)
+            click.echo(f"--- execution {place}: {ending(records)}")
+            print_text(records)
     else:
-        _print_text(executions[-1])
-        session.hint(f"job {number}: {_ending(executions[-1])}")
+        print_text(executions[-1])
+        session.hint(f"job {number}: {ending(executions[-1])}")
 
 
 def _describe(job: Job) -> None:
@@ -149,6 +237,7 @@ def _describe(job: Job) -> None:
             ("Created", job.create_time),
             ("Not before", job.start_time),
             ("Host", job.host_name),
+            ("Directory", job.working_directory),
             ("Failures", job.try_count or None),
             ("Notes", job.notes),
             ("Ended", job.result_time),
@@ -158,40 +247,3 @@ def _describe(job: Job) -> None:
     if job.params:
         click.echo("Parameters:")
         print_fields((f"  {name}", value) for name, value in job.params.items())
-
-
-def reason_sentence(reason: Reason | None) -> str | None:
-    """Why a job waits, and until when where that is known; None for an older manager, which does not say."""
-    if reason is None:
-        return None
-    said = reason.text or reason.code
-    return f"{said} (until {local_time(reason.until)})" if reason.until else said
-
-
-def by_execution(records: Iterable[Result]) -> list[list[Result]]:
-    """Records in time order, cut after each exit code; the last part may still be running."""
-    executions: list[list[Result]] = []
-    ended = True
-    for record in records:
-        if ended:
-            executions.append([])
-        executions[-1].append(record)
-        ended = record.exit_code is not None
-    return executions
-
-
-def _ending(records: list[Result]) -> str:
-    last = records[-1]
-    if last.exit_code is None:
-        return f"running, last heard of at {local_time(last.time)}"
-    return f"exit code {last.exit_code} at {local_time(last.time)}"
-
-
-def _print_text(records: Iterable[Result]) -> None:
-    """What it wrote, both streams in the order of time; a record is a line without its newline."""
-    for record in records:
-        for text in (record.stdout, record.stderr):
-            if text:
-                click.echo(text, color=True)
-        if not (record.stdout or record.stderr) and record.exit_code is None:
-            click.echo()

@@ -2,14 +2,17 @@
 
 import click
 
+from batchd_cli import completing
 from batchd_cli.common import Command
-from batchd_cli.output import print_table
+from batchd_cli.job_table import print_jobs
+from batchd_cli.output import print_json, print_table
 from batchd_cli.parameters import STATUS_OR_ALL
+from batchd_cli.queue_words import window_sentence
 from batchd_cli.session import Session, pass_session
 
 
 @click.command("ls", cls=Command)
-@click.argument("queues", nargs=-1, metavar="[QUEUE]...")
+@click.argument("queues", nargs=-1, metavar="[QUEUE]...", shell_complete=completing.QUEUE)
 @click.option("-s", "--status", type=STATUS_OR_ALL, help="Only jobs in this status (default: New).")
 @click.option("-a", "--all", "every", is_flag=True, help="Jobs in every status.")
 @pass_session
@@ -22,6 +25,7 @@ def command(session: Session, queues: tuple[str, ...], status: str | None, every
       batch ls night             the jobs that wait in one
       batch ls -s failed night
       batch ls -a night default
+      batch ls --json night      the same as JSON
     """
     if every and status not in (None, "all"):
         raise click.UsageError("-a is every status; give -a or -s, not both")
@@ -34,6 +38,10 @@ def command(session: Session, queues: tuple[str, ...], status: str | None, every
 
 
 def _list_queues(session: Session) -> None:
+    queues = session.client.queues()
+    if session.json:
+        print_json(queues)
+        return
     rows = [
         (
             "*" if queue.enabled else "-",
@@ -42,30 +50,17 @@ def _list_queues(session: Session) -> None:
             queue.schedule_name,
             queue.host_name,
             queue.autostart_job_count,
+            window_sentence(queue),
         )
-        for queue in session.client.queues()
+        for queue in queues
     ]
-    print_table(("ON", "NAME", "TITLE", "SCHEDULE", "HOST", "AUTOSTART"), rows)
+    headings = ("ON", "NAME", "TITLE", "SCHEDULE", "HOST", "AUTOSTART", "WINDOW")
+    print_table(headings, rows, cut=("TITLE",), optional=("WINDOW", "HOST", "AUTOSTART"))
 
 
 def _list_jobs(session: Session, queues: tuple[str, ...], status: str | None) -> None:
     jobs = [job for name in queues for job in session.client.jobs(name, status=status)]
-    which = ("QUEUE",) if len(queues) > 1 else ()
-    rows = [
-        (
-            job.id,
-            *((job.queue,) if which else ()),
-            job.seq,
-            job.type,
-            job.status,
-            job.user_name,
-            job.create_time,
-            job.start_time,
-            job.host_name,
-            job.notes,
-            " ".join(f"{name}={value}" for name, value in job.params.items()),
-        )
-        for job in jobs
-    ]
-    headings = ("SEQ", "TYPE", "STATUS", "USER", "CREATED", "START", "HOST", "NOTES", "PARAMETERS")
-    print_table(("ID", *which, *headings), rows)
+    if session.json:
+        print_json(jobs)
+    else:
+        print_jobs(jobs, with_queue=len(queues) > 1)

@@ -5,7 +5,7 @@ import json
 import click
 
 from batchd_cli.common import Command
-from batchd_cli.output import print_table
+from batchd_cli.output import print_json, print_table
 from batchd_cli.records import Metric
 from batchd_cli.session import Session, pass_session
 
@@ -34,6 +34,8 @@ def command(session: Session, prefix: str | None, tree: bool, last: bool) -> Non
         click.echo(json.dumps(session.client.last_metric(prefix), indent=2, ensure_ascii=False))
     elif tree:
         click.echo(json.dumps(session.client.metrics_tree(prefix), indent=2, ensure_ascii=False))
+    elif session.json:
+        print_json(session.client.metrics(prefix))
     else:
         rows = [(one.name, figures(one)) for one in session.client.metrics(prefix)]
         print_table(("NAME", "VALUE"), rows)

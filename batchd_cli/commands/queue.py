@@ -2,21 +2,27 @@
 
 import click
 
+from batchd_cli import completing
 from batchd_cli.common import Command
-from batchd_cli.output import print_fields
+from batchd_cli.output import print_fields, print_json
 from batchd_cli.parameters import AUTOSTART, NO_AUTOSTART
+from batchd_cli.queue_words import window_sentence
 from batchd_cli.session import Session, pass_session
 
 
 @click.command("queue", cls=Command)
-@click.argument("name")
+@click.argument("name", shell_complete=completing.QUEUE)
 @click.option("--view", is_flag=True, help="Show it (the default).")
 @click.option("-a", "--add", is_flag=True, help="Add it; what is not given has a default.")
 @click.option("-u", "--update", is_flag=True, help="Change it; implied by the options that change something.")
 @click.option("-d", "--delete", is_flag=True, help="Delete it; refused while jobs are in it.")
 @click.option("-f", "--force", is_flag=True, help="With -d: its jobs go too.")
-@click.option("-s", "--schedule", metavar="SCHEDULE", help="When it starts jobs.")
-@click.option("-h", "--host", metavar="HOST", help="Where its jobs run; * for here.")
+@click.option(
+    "-s", "--schedule", metavar="SCHEDULE", shell_complete=completing.SCHEDULE, help="When it starts jobs."
+)
+@click.option(
+    "-h", "--host", metavar="HOST", shell_complete=completing.HOST, help="Where its jobs run; * for here."
+)
 @click.option("-n", "--name", "--title", "title", metavar="TITLE", help="What people call it.")
 @click.option("-e", "--enable", is_flag=True, help="It starts jobs.")
 @click.option("-D", "--disable", is_flag=True, help="It starts none, and takes them all the same.")
@@ -68,13 +74,13 @@ def _act(
         if fields.get("host_name") == "*":
             del fields["host_name"]  # a new queue has none; the star is for changes
         session.client.create_queue(name, **fields)
-        session.say(f"queue {name} is added")
+        session.done(f"queue {name} is added", name=name)
     elif delete:
         session.client.delete_queue(name, forced=force)
-        session.say(f"queue {name} is deleted")
+        session.done(f"queue {name} is deleted", name=name)
     elif fields:
         session.client.update_queue(name, **fields)
-        session.say(f"queue {name} is changed")
+        session.done(f"queue {name} is changed", name=name)
     else:
         _show(session, name)
 
@@ -103,6 +109,9 @@ def _fields(
 
 def _show(session: Session, name: str) -> None:
     queue = session.client.queue(name)
+    if session.json:
+        print_json(queue)
+        return
     print_fields(
         (
             ("Name", queue.name),
@@ -112,5 +121,6 @@ def _show(session: Session, name: str) -> None:
             ("Host", queue.host_name),
             ("Autostart", queue.autostart_job_count),
             ("Jobs at once", queue.max_jobs),
+            ("Window", window_sentence(queue)),
         )
     )

@@ -1,12 +1,14 @@
 """`batch shell`: a prompt that takes the same commands."""
 
-import readline
 import shlex
 import sys
+from contextlib import nullcontext
 
 import click
 
 from batchd_cli.common import Command, Common
+from batchd_cli.lazy import heavy
+from batchd_cli.line_editor import editing, remember
 from batchd_cli.running import run
 
 PROMPT = "batch> "
@@ -18,30 +20,40 @@ ENDS = ("exit", "quit")
 def command(ctx: click.Context) -> None:
     """A prompt that takes the same commands.
 
-    It ends at exit, quit or the end of input.
+    It ends at exit, quit or the end of input. Tab completes commands, options and names; the arrows bring
+    back earlier lines, also of earlier shells. Options given before `shell` hold for all of its commands.
 
     \b
-    Example:
+    Examples:
       batch shell
+      batch -U root shell
+      batch shell < commands.txt
     """
     common = ctx.ensure_object(Common)
     group = ctx.find_root().command
     if not isinstance(group, click.Group):
         raise click.UsageError("the shell belongs to `batch`")
-    readline.set_auto_history(True)
-    while (words := _read()) is not None:
-        if words[:1] in ([word] for word in ENDS):
-            return
-        if words[:1] == ["shell"]:
-            click.echo("This is the shell already.", err=True)
-        elif words:
-            run(group, words, common.copy())
+
+    def complete(words: list[str], incomplete: str) -> list[str]:
+        items = heavy("click_completion").completions(group, common.copy(), words, incomplete)
+        return [item.value for item in items if item.type == "plain"]
+
+    with editing(complete) if sys.stdin.isatty() else nullcontext():
+        while (words := _read()) is not None:
+            if words[:1] in ([word] for word in ENDS):
+                return
+            if words[:1] == ["shell"]:
+                click.echo("This is the shell already.", err=True)
+            elif words:
+                run(group, words, common.copy())
 
 
 def _read() -> list[str] | None:
     """The next line's words; None at the end of input. Ctrl-C throws the line away."""
     try:
         line = input(PROMPT if sys.stdin.isatty() else "")
+        if sys.stdin.isatty():
+            remember(line)
         return shlex.split(line)
     except EOFError:
         return None

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 
 import click
 
+from batchd_cli import completing
 from batchd_cli.common import Command
-from batchd_cli.output import cell, print_fields, print_table
+from batchd_cli.output import cell, print_fields, print_json, print_table
 from batchd_cli.records import JobType
 from batchd_cli.session import Session, pass_session
 
 
 @click.command("type", cls=Command)
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.TYPE)
 @pass_session
 def command(session: Session, names: tuple[str, ...]) -> None:
     """List the job types, or show some with their parameters.
@@ -21,17 +22,21 @@ def command(session: Session, names: tuple[str, ...]) -> None:
       batch type
       batch type command blender
     """
-    if not names:
+    client = session.client
+    kinds = [client.job_type(name) for name in names] if names else client.job_types()
+    if session.json:
+        print_json(kinds)
+    elif names:
+        for place, kind in enumerate(kinds):
+            if place:
+                click.echo()
+            _show(kind)
+    else:
         rows = [
             (one.name, one.title, one.host_name, " ".join(parameter.name for parameter in one.params))
-            for one in session.client.job_types()
+            for one in kinds
         ]
-        print_table(("NAME", "TITLE", "HOST", "PARAMETERS"), rows)
-        return
-    for place, name in enumerate(names):
-        if place:
-            click.echo()
-        _show(session.client.job_type(name))
+        print_table(("NAME", "TITLE", "HOST", "PARAMETERS"), rows, cut=("TITLE",), optional=("HOST",))
 
 
 def _show(kind: JobType) -> None:

@@ -87,7 +87,7 @@ class Manager:
         self.answers[method, path] = status, text
 
     def answer_in_turn(self, method: str, path: str, *bodies: object) -> None:
-        """One after the other, the last one for ever."""
+        """One after the other, the last one for ever; a pair is a status and a sentence."""
         self.coming[method, path] = list(bodies)
 
     def stream(self, number: int, *connections: list[str]) -> None:
@@ -97,7 +97,7 @@ class Manager:
     def next_answer(self, key: tuple[str, str]) -> tuple[int, str | bytes]:
         if coming := self.coming.get(key):
             body = coming.pop(0) if len(coming) > 1 else coming[0]
-            return 200, json.dumps(body)
+            return body if isinstance(body, tuple) else (200, json.dumps(body))
         return self.answers.get(key, (404, f"no such path: {key[1]}"))
 
     def respond(self, key: tuple[str, str], asked: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:

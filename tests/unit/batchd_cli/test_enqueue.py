@@ -1,12 +1,13 @@
 """`batch enqueue`."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import COMMAND_TYPE, Batch, Manager
+from .conftest import COMMAND_TYPE, QUEUE, Batch, Manager
 
 BLENDER = COMMAND_TYPE | {
     "name": "blender",
@@ -140,8 +141,48 @@ def test_chdir_is_sent_from_here(
     assert _body(types)["working_directory"] == str(tmp_path / "sub")
 
 
+DRY = {
+    "command": "make",
+    "host": None,
+    "files": ["scene.blend"],
+    "window_opens": "2026-11-24T21:00:00.000000Z",
+    "earliest_start": None,
+}
+
+
+def test_a_dry_run_shows_what_would_run_and_enqueues_nothing(batch: Batch, types: Manager) -> None:
+    types.answer("POST", "/queue/night?dry_run=true", DRY)
+    assert batch("enqueue", "--dry-run", "-q", "night", "make").out == (
+        "Command:      make\n"
+        "Host:         here, on the dispatcher's machine\n"
+        "Files:        scene.blend\n"
+        "Window opens: 2026-11-24 22:00:00\n"
+    )
+    assert types.asked()[-1] == (
+        "POST",
+        "/queue/night?dry_run=true",
+        {"type": "command", "params": {"command": "make"}},
+    )
+    assert json.loads(batch("enqueue", "--dry-run", "-q", "night", "make", "--json").out) == DRY
+
+
+@pytest.mark.parametrize(
+    ("sentence", "status"), [('There is no job type "blendr".', 400), ("no such thing", 404)]
+)
+def test_a_mistyped_type_is_asked_about(sentence: str, status: int, batch: Batch, types: Manager) -> None:
+    types.answer("GET", "/type/blendr", sentence, status)
+    types.answer("GET", "/type", [COMMAND_TYPE, BLENDER])
+    assert "did you mean blender?" in batch("enqueue", "-t", "blendr", "x").err
+
+
+def test_a_mistyped_queue_is_asked_about(batch: Batch, types: Manager) -> None:
+    types.answer("POST", "/queue/nihgt", 'There is no queue "nihgt".', 404)
+    types.answer("GET", "/queue", [QUEUE])
+    assert "did you mean night?" in batch("enqueue", "-q", "nihgt").err
+
+
 def test_an_unknown_type_is_5_and_nothing_is_enqueued(batch: Batch, types: Manager) -> None:
     types.answer("GET", "/type/nosuch", "There is no job type nosuch.", 404)
     done = batch("enqueue", "-t", "nosuch", "x")
     assert (done.code, done.out) == (5, "")
-    assert [method for method, _, _ in types.asked()] == ["GET"]
+    assert "POST" not in [method for method, _, _ in types.asked()]

@@ -4,17 +4,22 @@ import pytest
 
 from .conftest import JOB, Batch, Manager
 
+CLOSED = {"code": "window", "text": "closed", "until": None}
+
 
 def test_a_queues_jobs_are_a_table(batch: Batch, manager: Manager) -> None:
     manager.answer(
         "GET",
         "/queue/night/jobs",
-        [JOB | {"params": {"command": "a b"}}, JOB | {"id": 9, "notes": "a\nb", "params": {}}],
+        [
+            JOB | {"params": {"command": "a b"}, "reason": CLOSED},
+            JOB | {"id": 9, "notes": "a\nb", "params": {}},
+        ],
     )
     assert batch("ls", "night").out == (
-        "ID  SEQ  TYPE     STATUS  USER  CREATED              START  HOST  NOTES  PARAMETERS\n"
-        "17  3    command  New     anna  2026-11-24 04:01:43                      command=a b\n"
-        "9   3    command  New     anna  2026-11-24 04:01:43               a\\nb\n"
+        "ID  SEQ  TYPE     STATUS  REASON  USER  CREATED              START  HOST  NOTES  PARAMETERS\n"
+        "17  3    command  New     closed  anna  2026-11-24 04:01:43                      command=a b\n"
+        "9   3    command  New             anna  2026-11-24 04:01:43               a\\nb\n"
     )
 
 

@@ -257,7 +257,7 @@ def test_a_reader_that_leaves_early_is_no_traceback(manager: Manager, home: Path
 def test_a_pipe_gets_plain_aligned_columns(batch: Batch, manager: Manager) -> None:
     manager.answer("GET", "/queue", [QUEUE, QUEUE | {"name": "a", "enabled": False, "host_name": "blade"}])
     assert batch("ls").out == (
-        "ON  NAME   TITLE        SCHEDULE  HOST   AUTOSTART\n"
+        "ON  NAME   TITLE        SCHEDULE  HOST   AUTOSTART  WINDOW\n"
         "*   night  Long nights  nightly\n"
         "-   a      Long nights  nightly   blade\n"
     )

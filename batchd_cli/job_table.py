@@ -1,0 +1,43 @@
+"""Jobs as a table."""
+
+from collections.abc import Sequence
+
+from batchd_cli.output import local_time, print_table
+from batchd_cli.records import Job, Reason
+
+HEADINGS = ("ID", "QUEUE", "SEQ", "TYPE", "STATUS", "REASON", "USER", "CREATED", "START", "HOST", "NOTES")
+CUT = ("REASON", "NOTES", "PARAMETERS")
+OPTIONAL = ("REASON", "PARAMETERS", "NOTES", "START", "HOST", "USER", "CREATED", "SEQ")
+
+
+def print_jobs(jobs: Sequence[Job], *, with_queue: bool = True) -> None:
+    """One line a job."""
+    skipped = () if with_queue else ("QUEUE",)
+    headings = (*(name for name in HEADINGS if name not in skipped), "PARAMETERS")
+    print_table(headings, [job_row(job, with_queue) for job in jobs], cut=CUT, optional=OPTIONAL)
+
+
+def job_row(job: Job, with_queue: bool) -> tuple[object, ...]:
+    """The cells below HEADINGS, then the parameters."""
+    return (
+        job.id,
+        *((job.queue,) if with_queue else ()),
+        job.seq,
+        job.type,
+        job.status,
+        reason_sentence(job.reason),
+        job.user_name,
+        job.create_time,
+        job.start_time,
+        job.host_name,
+        job.notes,
+        " ".join(f"{name}={value}" for name, value in job.params.items()),
+    )
+
+
+def reason_sentence(reason: Reason | None) -> str | None:
+    """Why a job waits, and until when where that is known; None for an older manager, which does not say."""
+    if reason is None:
+        return None
+    said = reason.text or reason.code
+    return f"{said} (until {local_time(reason.until)})" if reason.until else said
