@@ -22,6 +22,7 @@ from batchd_api.errors import (
     NotAuthenticated,
     NotFound,
     NotPermitted,
+    TooManyListeners,
 )
 
 DONE = "done"
@@ -37,6 +38,7 @@ STATUS_OF: dict[type[Exception], int] = {
     Conflict: 409,
     BodyTooLarge: 413,
     DatabaseUnavailable: 503,
+    TooManyListeners: 503,
     DatabaseFull: 507,
 }
 INTERNAL_SENTENCE = "Something went wrong here; the log of batchd says what."
@@ -98,7 +100,7 @@ class ErrorAnswers:
             headers["WWW-Authenticate"] = 'Basic realm="batchd"'
         if isinstance(error, LoginDelayed):
             headers["Retry-After"] = str(error.retry_after_seconds)
-        if isinstance(error, DatabaseUnavailable):
+        if isinstance(error, DatabaseUnavailable | TooManyListeners):
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return headers
 

@@ -17,6 +17,7 @@ BatchdError
 ├── BodyTooLarge          413
 ├── DatabaseUnavailable   503
 │   └── DatabaseBusy
+├── TooManyListeners      503
 ├── DatabaseFull          507
 └── StartupError               the daemon cannot start; exit code 2
 """
@@ -176,6 +177,13 @@ class DatabaseBusy(DatabaseUnavailable):
 
     def __init__(self) -> None:
         super().__init__("busy")
+
+
+class TooManyListeners(BatchdError):
+    """{count} programs follow jobs, and there is no room for more: please try again later."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count=count)
 
 
 class DatabaseFull(BatchdError):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from time import monotonic
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from batchd_api.answers import dump
 from batchd_api.dependencies import TheServices, job_id_of
@@ -44,8 +45,27 @@ async def follow_job(request: Request, services: TheServices, job_id: str) -> St
     number, last = job_id_of(job_id), request.headers.get("last-event-id")
     place = await run_in_threadpool(services.follower.place, number, last)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    services.follower.enter()
     events = _events(services.follower, number, place)
-    return StreamingResponse(events, 200, headers, "text/event-stream; charset=utf-8")
+    return _Listening(events, headers=headers, on_end=services.follower.leave)
+
+
+class _Listening(StreamingResponse):
+    """Says when its client has gone, also one that went before the first byte."""
+
+    media_type = "text/event-stream; charset=utf-8"
+
+    def __init__(
+        self, events: AsyncIterator[bytes], *, headers: dict[str, str], on_end: Callable[[], None]
+    ) -> None:
+        super().__init__(events, headers=headers)
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_end()
 
 
 async def _events(follower: Follower, job_id: int, place: Place) -> AsyncIterator[bytes]:
