@@ -41,6 +41,7 @@ from batchd_api.services.health import NOT_EMBEDDED, ServerState
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.settings import database_url
 from batchd_api.settings_records import DaemonMode, JobEnvironment, Settings
+from batchd_api.slow_clients import TimelyProtocol
 from batchd_api.startup import AUTH_FILE, prepare_state_directory, read_settings, server_settings
 from batchd_api.watch import Watch
 from batchd_api.world import WorldStore
@@ -218,6 +219,7 @@ async def _serve(parts: Parts, tasks: list[asyncio.Task[object]], wake: Callable
     listener = _listener(settings.manager.host, settings.manager.port)
     config = uvicorn.Config(
         facade,
+        http=TimelyProtocol,
         log_config=None,
         access_log=False,
         proxy_headers=False,

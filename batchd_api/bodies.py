@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from typing import Any, NoReturn
@@ -15,10 +16,19 @@ MAX_STRING_LENGTH = 256 * 1024
 MAX_ENTRIES = 1000  # of one list or object
 # A client that is cut off while it sends sees a broken connection, not our answer: hear out what is bearable.
 MAX_HEARD_OUT_BYTES = 16 * 1024 * 1024
+BODY_SECONDS = 60.0
 
 
-async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The whole body, counted while it comes; never more than the limit is kept."""
+async def read_body(request: Request, limit_bytes: int, *, limit_seconds: float = BODY_SECONDS) -> bytes:
+    """The whole body, counted while it comes. Never more than the limit is kept, nor waited for longer."""
+    try:
+        async with asyncio.timeout(limit_seconds):
+            return await _read(request, limit_bytes)
+    except TimeoutError:
+        raise Invalid(f"The request body did not come within {limit_seconds:g} seconds.") from None
+
+
+async def _read(request: Request, limit_bytes: int) -> bytes:
     kept, size = bytearray(), 0
     async for chunk in request.stream():
         size += len(chunk)

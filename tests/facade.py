@@ -16,6 +16,7 @@ import uvicorn
 from batchd_api.facade import FacadeParts, create_facade
 from batchd_api.options import FacadeOptions
 from batchd_api.services.users import Users
+from batchd_api.slow_clients import TimelyProtocol
 from tests.ground import Installation, quick_passwords
 
 
@@ -56,6 +57,7 @@ def running(here: Installation, **fields: Any) -> Iterator[Facade]:
     app = create_facade(parts)
     config = uvicorn.Config(
         app,
+        http=TimelyProtocol,
         host="127.0.0.1",
         port=0,
         log_level="error",

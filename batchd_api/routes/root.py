@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
-from batchd_api.answers import JsonAnswer
+from batchd_api.answers import RETRY_AFTER_SECONDS, JsonAnswer
 from batchd_api.dependencies import TheServices
 from batchd_api.documentation import PAGE
 from batchd_api.web_client import MONITOR_PAGE, START_PAGE
@@ -26,7 +26,9 @@ async def monitor_page(request: Request, services: TheServices) -> Response:
 
 def health(services: TheServices) -> JsonAnswer:
     report = services.health.report()
-    return JsonAnswer(report.record(), status_code=200 if report.is_well else 503)
+    if report.is_well:
+        return JsonAnswer(report.record())
+    return JsonAnswer(report.record(), 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 def docs() -> Response:

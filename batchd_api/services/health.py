@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,11 @@ from batchd_api.errors import BatchdError
 from batchd_api.times import format_time
 
 OK = "ok"
+AWAY = "The database cannot be reached."  # to everybody: the log says where it is
 NOT_EMBEDDED = "not embedded"
 SEEN_WITHIN = timedelta(seconds=30)  # they write themselves down every few seconds
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,5 +80,6 @@ class Health:
             with self._database.read() as connection:
                 found = int(connection.execute(count).scalar_one())
         except BatchdError as error:
-            return Report(database=str(error), prefect=self._prefect())
+            log.warning("asked for its health: %s", error)
+            return Report(database=AWAY, prefect=self._prefect())
         return Report(dispatchers=found, prefect=self._prefect())
