@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchd_api.documented_fields import body_schema, parameters
+
 SENTENCES = {
     400: "A value that cannot be used, or a host name that is not ours.",
     401: "Not logged in, or slowed down after wrong passwords.",
@@ -40,6 +42,8 @@ fetch("openapi.json").then(answer => answer.json()).then(({paths}) => {
     const box = add(root, "details", "");
     add(box, "summary", `${method.toUpperCase()} ${path}`);
     add(box, "p", it.description || it.summary || "");
+    for (const {name, in: where, description} of it.parameters || [])
+      add(box, "div", `${name} (${where}) ${description || ""}`);
     const body = it.requestBody && it.requestBody.content["application/json"];
     if (body) add(box, "pre", JSON.stringify(body.example, null, 2));
     for (const [code, {description}] of Object.entries(it.responses))
@@ -57,8 +61,8 @@ def documented(method: str, path: str) -> dict[str, Any]:
     if path == "/job/{job_id}/output":
         answers[206] = {"description": "The range that was asked for."}
         answers[416] = {"description": "The range lies behind the end."}
-    extra: dict[str, Any] = {}
-    if (example := EXAMPLES.get((method, path))) is not None:
-        content = {"application/json": {"schema": {"type": "object"}, "example": example}}
-        extra = {"requestBody": {"required": True, "content": content}}
+    extra: dict[str, Any] = {"parameters": more} if (more := parameters(method, path)) else {}
+    if (schema := body_schema(method, path)) is not None:
+        content = {"application/json": {"schema": schema, "example": EXAMPLES[method, path]}}
+        extra["requestBody"] = {"required": True, "content": content}
     return {"responses": answers, "openapi_extra": extra}
