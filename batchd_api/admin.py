@@ -122,6 +122,7 @@ def import_users(config: Path | None, old_database: str) -> None:
         _be_current(database)
         with database.write() as connection:
             report = import_rows(connection, old, _now())
+    click.echo(printable(f"found: {', '.join(old.found)}"))
     for word, lines in (("taken", report.taken), ("skipped", report.skipped)):
         for line in lines:
             click.echo(f"{word}: {printable(line)}")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table, insert, select
 
 from batchd_api.db.tables import queues, schedules, users
 from batchd_api.errors import BatchdError
-from batchd_api.old_database import OldRows, Row
+from batchd_api.old_database import REFERENCES, OldRows, Row
 from batchd_api.permissions import Grant, Right
 from batchd_api.services.passwords import legacy_hash
 from batchd_api.services.users import grant
@@ -25,6 +25,7 @@ from batchd_flows.windows import parse_schedule
 MAX_NAME_LENGTH = 64
 NO_PASSWORD = "!"  # no hash: nothing verifies against it # noqa: S105
 ANYTIME = "anytime"
+OFF = ("false", "f", "0", "no")  # a truth value as any database may give it
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SHA3 = re.compile(r"[0-9a-fA-F]{64}")
 _HERE = "there is one here already, which stays as it is"
@@ -93,18 +94,19 @@ class _Import:
         return " (without its password: that is no SHA3-256 hash)"
 
     def _permission(self, row: Row) -> str:
-        name = _name(row, "username", "user", "userid", "name")
+        name = _name(row, *REFERENCES["user"], "name")
         if name not in self._new_users:
             raise Refused("that user was not taken in this run, so what is granted here stays as it is")
         word = _text(_pick(row, "permission", "right")) or ""
         right = next((right for right in Right if right.lower() == word.lower()), None)
         if right is None:
             raise Refused(f'nobody knows a permission "{word}"')
+        narrowed = right is Right.CREATE_JOBS
         given = Grant(
             right=right,
-            queue_name=_text(_pick(row, "queuename", "queue")),
-            type_name=_text(_pick(row, "typename", "type")),
-            host_name=_text(_pick(row, "hostname", "host")),
+            queue_name=None if right is Right.SUPER_USER else _tie(row, *REFERENCES["queue"]),
+            type_name=_tie(row, "typename", "type", "jobtype") if narrowed else None,
+            host_name=_tie(row, "hostname", "host") if narrowed else None,
         )
         grant(self._connection, name, given)
         ties = [f"{key} {value}" for key, value in (("queue", given.queue_name), ("type", given.type_name),
@@ -114,11 +116,10 @@ class _Import:
     def _schedule(self, row: Row) -> str:
         name = _name(row, "name")
         self._require_new(schedules, name)
-        days = [_day(value) for value in self._of_schedule("weekday", name, "weekday", "day")]
+        days = [_day(_pick(row, "weekday", "day")) for row in self._of_schedule("weekday", name)]
         periods = [
-            {"begin": _clock(_pick(period, "begin")), "end": _clock(_pick(period, "end"))}
-            for period in self._old.tables.get("time", ())
-            if _pick(period, "schedulename", "schedule", "scheduleid") == name
+            {"begin": _clock(_pick(row, "begin")), "end": _clock(_pick(row, "end"))}
+            for row in self._of_schedule("time", name)
         ]
         try:
             parse_schedule(name, days or None, periods or None)
@@ -128,16 +129,18 @@ class _Import:
         self._connection.execute(insert(schedules).values(values))
         return ""
 
-    def _of_schedule(self, kind: str, name: str, *columns: str) -> list[Any]:
+    def _of_schedule(self, kind: str, name: str) -> list[Row]:
         rows = self._old.tables.get(kind, ())
-        return [
-            _pick(r, *columns) for r in rows if _pick(r, "schedulename", "schedule", "scheduleid") == name
-        ]
+        if rows and not any(column in rows[0] for column in REFERENCES["schedule"]):
+            raise Refused(
+                f"the table of its {kind}s has no column schedulename, so it might be open too long"
+            )
+        return [row for row in rows if _pick(row, *REFERENCES["schedule"]) == name]
 
     def _queue(self, row: Row) -> str:
         name = _name(row, "name")
         self._require_new(queues, name)
-        schedule = _text(_pick(row, "schedulename", "schedule", "scheduleid")) or ANYTIME
+        schedule = _text(_pick(row, *REFERENCES["schedule"])) or ANYTIME
         if not self._has(schedules, schedule):
             raise Refused(f'its schedule "{schedule}" is not here')
         count = _pick(row, "autostartjobcount")
@@ -145,7 +148,7 @@ class _Import:
         values = {
             "name": name,
             "title": _text(_pick(row, "title")) or name,
-            "enabled": True if enabled is None else bool(enabled),
+            "enabled": str(enabled).lower() not in OFF,
             "schedule_name": schedule,
             "host_name": _text(_pick(row, "hostname", "host")),
             "autostart_job_count": count if isinstance(count, int) and count > 0 else None,
@@ -163,6 +166,13 @@ class _Import:
 
 def _pick(row: Mapping[str, Any], *columns: str) -> Any:
     return next((row[name] for name in columns if row.get(name) is not None), None)
+
+
+def _tie(row: Row, *columns: str) -> str | None:
+    """A column that is merely called otherwise must not become a right for everything."""
+    if not any(column in row for column in columns):
+        raise Refused(f"its table has no column {columns[0]}, so it might be for less than it says")
+    return _text(_pick(row, *columns))
 
 
 def _text(value: Any) -> str | None:

@@ -32,15 +32,23 @@ TABLES = {
     "weekday": ("scheduleweekday", "scheduleweekdays"),
 }
 SIGNS = ("queue", "job", "user")
+# Columns that name a row of another table, or hold its number.
+REFERENCES = {
+    "user": ("username", "user", "userid"),
+    "queue": ("queuename", "queue", "queueid"),
+    "schedule": ("schedulename", "schedule", "scheduleid"),
+}
 
 Row = Mapping[str, Any]  # keys without underscores, in lower case
 
 
 @dataclass(frozen=True, kw_only=True)
 class OldRows:
-    """Everything that may be carried over; `missing` are the tables that are not there."""
+    """Everything that may be carried over, with names where numbers referred to rows. `found` and `missing`
+    tell of its tables."""
 
     tables: Mapping[str, tuple[Row, ...]]
+    found: tuple[str, ...]
     missing: tuple[str, ...]
 
 
@@ -90,7 +98,8 @@ def _opened(source: str) -> Iterator[Connection]:
         with _connected(_reading_engine(url)) as connection:
             yield connection
         return
-    with _copied(Path(source).expanduser()) as copy, _connected(create_engine(f"sqlite:///{copy}")) as found:
+    file = make_url(source).database or "" if source.startswith("sqlite:") else source
+    with _copied(Path(file).expanduser()) as copy, _connected(create_engine(f"sqlite:///{copy}")) as found:
         yield found
 
 
@@ -153,13 +162,26 @@ def _rows(connection: Connection) -> OldRows:
     if OURS in inspector.get_table_names():
         raise StartupError("This is a database of this batchd, not of the original.")
     tables: dict[str, tuple[Row, ...]] = {}
+    said: list[str] = []
     for kind, candidates in TABLES.items():
         found = next((names[candidate] for candidate in candidates if candidate in names), None)
         if found is not None and kind != "job":
             tables[kind] = _read(connection, found, [c["name"] for c in inspector.get_columns(found)])
-    return OldRows(
-        tables=tables, missing=tuple(kind for kind in TABLES if kind not in tables and kind != "job")
-    )
+            said.append(f"{found} ({len(tables[kind])} rows)")
+    missing = tuple(kind for kind in TABLES if kind not in tables and kind != "job")
+    return OldRows(tables=_with_names(tables), found=tuple(said), missing=missing)
+
+
+def _with_names(tables: Mapping[str, tuple[Row, ...]]) -> dict[str, tuple[Row, ...]]:
+    named: dict[str, dict[Any, Any]] = {}
+    for kind, columns in REFERENCES.items():
+        numbers = {row.get("id"): row.get("name") for row in tables.get(kind, ())}
+        numbers = {number: name for number, name in numbers.items() if isinstance(number, int)}
+        named |= dict.fromkeys(columns, numbers)
+    return {
+        kind: tuple({key: named.get(key, {}).get(value, value) for key, value in row.items()} for row in rows)
+        for kind, rows in tables.items()
+    }
 
 
 def _read(connection: Connection, name: str, columns: list[str]) -> tuple[Row, ...]:

@@ -1,9 +1,11 @@
 """`batchd-admin` on a database of its own."""
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
@@ -89,6 +91,30 @@ def test_an_empty_password_is_refused(admin):
 def test_upgrade_db_says_what_it_did(admin):
     assert "revision" in admin("upgrade-db").stdout
     assert admin("upgrade-db").stdout == "The database was up to date.\n"
+
+
+def test_import_users_says_what_was_found_taken_and_skipped(admin, database, state):
+    with closing(sqlite3.connect(state.parent / "old.db")) as old:
+        old.executescript(
+            """
+            CREATE TABLE user (name TEXT, password_hash TEXT, salt TEXT);
+            INSERT INTO user VALUES ('ann', 'x', 'y'), ('a:b', 'x', 'y');
+            """
+        )
+    result = admin("import-users", str(state.parent / "old.db"))
+    assert (result.exit_code, result.stderr) == (0, "")
+    for line in (
+        "found: user (2 rows)",
+        'taken: user "ann"',
+        'skipped: user "a:b"',
+        "manager.auth.static_salt",
+    ):
+        assert line in result.stdout
+    assert users(database).names() == ["ann"]
+    again = admin("import-users", str(state.parent / "old.db"))
+    assert "Taken: 0, skipped: 2." in again.stdout
+    missing = admin("import-users", str(state.parent / "gone.db"))
+    assert (missing.exit_code, missing.stderr.count("\n")) == (2, 1)
 
 
 def test_a_database_of_another_version_is_left_alone(admin, database):

@@ -120,6 +120,56 @@ def test_an_original_that_was_killed_is_recognised_by_what_is_still_in_its_journ
     assert {file.name: file.read_bytes() for file in killed.parent.iterdir()} == before
 
 
+def test_rows_that_refer_to_others_by_number_are_understood(here, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.executescript(
+            f"""
+            CREATE TABLE users (id INTEGER PRIMARY KEY, login TEXT, name TEXT, hash TEXT, salt TEXT);
+            INSERT INTO users VALUES (7, NULL, 'ann', '{DIGEST}', '{SALT}');
+            CREATE TABLE permissions (id INTEGER, user_id INTEGER, permission TEXT, queue_id INTEGER);
+            INSERT INTO permissions VALUES (1, 7, 'viewjobs', 3);
+            CREATE TABLE queues (id INTEGER PRIMARY KEY, name TEXT, enabled TEXT, schedule_id INTEGER);
+            INSERT INTO queues VALUES (3, 'q', 'False', 5);
+            CREATE TABLE schedules (id INTEGER PRIMARY KEY, name TEXT);
+            INSERT INTO schedules VALUES (5, 'night');
+            CREATE TABLE schedule_times (schedule_id INTEGER, "begin" INTEGER, "end" INTEGER);
+            INSERT INTO schedule_times VALUES (5, 79200, 21600);
+            """
+        )
+    report = taken(here, f"sqlite:///{tmp_path / 'old.db'}")
+    assert report.skipped == []
+    users = Users(here.database, quick_passwords(), lambda: NOW)
+    assert users.find("ann").grants == (Grant(right=Right.VIEW_JOBS, queue_name="q"),)
+    with here.database.read() as connection:
+        queue = connection.execute(select(queues).where(queues.c.name == "q")).one()
+        night = connection.execute(select(schedules).where(schedules.c.name == "night")).one()
+    assert (queue.enabled, queue.schedule_name) == (False, "night")
+    assert night.time == [{"begin": "22:00:00", "end": "06:00:00"}]
+
+
+def test_what_narrows_a_permission_or_a_schedule_and_cannot_be_found_does_not_count_as_anything(
+    here, tmp_path
+):
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.executescript(
+            f"""
+            CREATE TABLE user (name TEXT, password_hash TEXT, salt TEXT);
+            INSERT INTO user VALUES ('ann', '{DIGEST}', '{SALT}');
+            CREATE TABLE user_permission (user_name TEXT, permission TEXT, for_queue TEXT);
+            INSERT INTO user_permission VALUES ('ann', 'ManageJobs', 'q');
+            CREATE TABLE schedule (name TEXT);
+            INSERT INTO schedule VALUES ('night');
+            CREATE TABLE schedule_time (of_schedule TEXT, "begin" TEXT, "end" TEXT);
+            INSERT INTO schedule_time VALUES ('night', '22:00:00', '06:00:00');
+            """
+        )
+    skipped = "".join(taken(here, str(tmp_path / "old.db")).skipped)
+    assert "no column queuename" in skipped
+    assert "no column schedulename" in skipped
+    assert here.count(permissions) == 0
+    assert here.count(schedules, schedules.c.name == "night") == 0
+
+
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
 def test_what_is_no_old_database_is_refused(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
