@@ -110,7 +110,7 @@ def sight_of(run: RunView, seen: Seen | None) -> Sight | None:
         return Sight.STRAYED
     if run.shown == UNKNOWN or _as_written(run, seen):
         return None
-    if seen.state_type in ("CANCELLING", Shown.CANCELLED):
+    if seen.state_type in (Shown.CANCELLING, Shown.CANCELLED):
         return Sight.CANCEL
     if seen.state_type == Shown.PAUSED:
         return Sight.PAUSED
@@ -122,4 +122,6 @@ def sight_of(run: RunView, seen: Seen | None) -> Sight | None:
 def _as_written(run: RunView, seen: Seen) -> bool:
     if seen.state_type == "SCHEDULED":
         return seen.state_name == run.shown
+    if run.shown == Shown.CANCELLING:  # noticed already; the tree is being ended
+        return seen.state_type in (Shown.CANCELLING, Shown.CANCELLED)
     return seen.state_type == run.shown and seen.keeps
