@@ -1,6 +1,6 @@
 """Dispatcher and mirror with everything real: a database file, a Prefect server, commands.
 
-FAULTS.md: A1 A2 A9 A10 A12 A18 A19 B9 D14 H1 H2 H5 H7.
+FAULTS.md: A1 A2 A9 A10 A12 A18 A19 B9 D14 G7 H1 H2 H5 H7.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
-from batchd_api.db.tables import attempts, flow_runs
-from batchd_api.schemas import Priority
+from batchd_api.db.tables import attempts, flow_runs, permissions
+from batchd_api.permissions import Caller, Grant, Right
+from batchd_api.schemas import NewJob, Priority
+from batchd_api.services.users import Users, grant
 from batchd_api.statuses import JobStatus
 from batchd_flows.job_types import COMMAND, OnFail, RetryWhen
 from batchd_flows.server_marker import read_marker
 from tests.dispatching import ROOT, Daemon, Person, person, until
+from tests.ground import quick_passwords
 from tests.prefect_server import PrefectServer
 
 pytestmark = pytest.mark.anyio
@@ -318,3 +322,29 @@ async def test_an_empty_prefect_is_filled_again_from_the_rows(daemon, somebody, 
     assert sorted(daemon.starts()) == sorted([done, running, waiting])
     names = [run.name.split()[0] for run in await somebody.runs()]
     assert sorted(names) == sorted(f"#{job_id}" for job_id in (running, waiting, held))
+
+
+async def test_g7_a_job_whose_owner_has_lost_the_right_fails_at_once_and_never_runs(daemon: Daemon) -> None:
+    users, right = (
+        Users(daemon.database, quick_passwords(), lambda: datetime.now(UTC)),
+        Grant(right=Right.CREATE_JOBS),
+    )
+    users.create("root", "x", superuser=True)
+    for name in ("ann", "bob"):
+        users.create(name, "x")
+        with daemon.database.write() as connection:
+            grant(connection, name, right)
+    daemon.queue("held", enabled=False)
+    mark = daemon.folder / "ran"
+    new = NewJob(type="stubborn", params={"command": f"sh -c 'echo $BATCHD_JOB_ID >> {mark}'"})
+    lost, kept = (
+        daemon.jobs.enqueue(Caller(name=name, grants=(right,)), "held", new) for name in ("ann", "bob")
+    )
+    with daemon.database.write() as connection:
+        connection.execute(delete(permissions).where(permissions.c.user_name == "ann"))
+    daemon.set_queue("held", enabled=True)
+    await daemon.status(kept, "Done")
+    failed = await daemon.status(lost, "Failed")
+    assert failed.reason_text.startswith('not permitted: User "ann" lacks the permission CreateJobs')
+    assert len(daemon.attempts(lost)) == 1  # no retry would help
+    assert mark.read_text() == f"{kept}\n"
