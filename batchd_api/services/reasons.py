@@ -114,6 +114,8 @@ def _places(connection: Connection, in_line: list[Any]) -> Reasons:
     """Where each stands among all New jobs of its queue."""
     if not in_line:
         return {}
+    if len(in_line) == 1:
+        return {in_line[0]["id"]: _place_of_one(connection, in_line[0])}
     ids = [row["id"] for row in in_line]
     names = sorted({row["queue_name"] for row in in_line})
     ranked = (
@@ -133,10 +135,23 @@ def _places(connection: Connection, in_line: list[Any]) -> Reasons:
         query = query.where(ranked.c.id.in_(ids))
     wanted = set(ids)
     return {
-        row.id: _record(ReasonCode.POSITION, f"{row.place} of {row.length} in queue {row.queue_name}")
+        row.id: _position(row.place, row.length, row.queue_name)
         for row in connection.execute(query)
         if row.id in wanted
     }
+
+
+def _place_of_one(connection: Connection, row: Any) -> dict[str, Any]:
+    """Counted in the index alone: programs ask for one job again and again."""
+    in_queue = (jobs.c.status == JobStatus.NEW, jobs.c.queue_name == row["queue_name"])
+    length = select(func.count()).where(*in_queue).scalar_subquery()
+    place = select(func.count()).where(*in_queue, jobs.c.seq <= row["seq"]).scalar_subquery()
+    counted = connection.execute(select(place.label("place"), length.label("length"))).one()
+    return _position(counted.place, counted.length, row["queue_name"])
+
+
+def _position(place: int, length: int, queue_name: str) -> dict[str, Any]:
+    return _record(ReasonCode.POSITION, f"{place} of {length} in queue {queue_name}")
 
 
 def _record(code: str, text: str, until: datetime | None = None) -> dict[str, Any]:

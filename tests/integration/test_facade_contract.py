@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -360,3 +362,21 @@ def test_a_start_time_is_judged_by_the_schedule_and_the_past_means_now(here, roo
     assert failed(answer) == 400
     assert name in answer.text
     assert enqueue(root, queue, start_time="2020-01-01T12:00:00Z") > 0
+
+
+def test_f6_a_name_never_becomes_a_path(root, queue):
+    mark = f"mark{uuid.uuid4().hex}"
+    opened: list[str] = []
+    # A hook stays for the life of the process: this one only looks for its own mark.
+    sys.addaudithook(
+        lambda event, said: opened.append(event) if event == "open" and mark in str(said[0]) else None
+    )
+    for name in (f"../{mark}", f"../../tmp/{mark}", f"{mark}\0", f"/etc/{mark}", f"-{mark}"):
+        part = quote(name, safe="")
+        for path in (f"/queue/{part}", f"/type/{part}", f"/queue/{queue}/type/{part}/host", f"/{part}"):
+            assert failed(root.get(path)) == 404
+        for key in ("type", "host_name"):
+            body = {"type": "command"} | {key: name}
+            assert failed(root.post(f"/queue/{queue}", json=body)) == 400
+        assert failed(root.post("/schedule", json={"name": name})) == 400
+    assert opened == []
