@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 from batchd_cli.connection import Connection
 from batchd_cli.errors import Forbidden, ForceNeeded, InvalidName, ProtocolError
-from batchd_cli.records import Record
+from batchd_cli.record import Record
 
 R = TypeVar("R", bound=Record)
 

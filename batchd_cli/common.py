@@ -120,7 +120,8 @@ class Command(click.Command):
         self.context_settings.setdefault("help_option_names", names)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own = [record for param in self.own if (record := param.get_help_record(ctx))]
+        mine = [param for param in self.own if isinstance(param, click.Option)]
+        own = [record for param in mine if (record := param.get_help_record(ctx))]
         shared = [param for param in self.get_params(ctx) if param not in self.own]
         common = [record for param in shared if (record := param.get_help_record(ctx))]
         for title, rows in (("Options", own), ("Common options", common)):

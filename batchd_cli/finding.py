@@ -12,6 +12,7 @@ from batchd_cli.errors import Forbidden, NothingFound
 from batchd_cli.job_calls import JobFilter
 
 LAST = "last"
+LONGEST_PAGE = 10_000
 RECENTLY = timedelta(days=1)
 
 
@@ -93,7 +94,9 @@ def _numbers(client: Client, username: str, word: Which) -> list[int]:
         return [newest(client, username)]
     if word.is_one_id:
         return [word.first]
-    page: JobFilter = {"status": "all", "after": word.first - 1, "limit": word.last - word.first + 1}
+    page: JobFilter = {"status": "all", "after": max(word.first - 1, 0)}
+    if word.last - word.first < LONGEST_PAGE:
+        page["limit"] = word.last - word.first + 1
     found = [job.id for job in find_jobs(client, **page) if job.id <= word.last]
     if not found:
         raise NothingFound(f"no job has an id from {word.first} to {word.last}")

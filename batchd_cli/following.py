@@ -9,6 +9,7 @@ from batchd_cli.errors import NotFound
 from batchd_cli.job_table import reason_sentence
 from batchd_cli.output import print_json_line
 from batchd_cli.progress import Progress, progress
+from batchd_cli.records import ENDED
 from batchd_cli.session import Session
 from batchd_cli.streaming import Event
 from batchd_cli.waiting import own_code
@@ -48,6 +49,8 @@ def _show(session: Session, number: int, event: Event, shown: Progress) -> None:
     elif isinstance(event, OutputEvent):
         shown.hide()
         write(event)
+    elif event.status in ENDED:
+        shown.hide()
     elif event.status == "Processing":
         shown.hide()
         session.say(f"job {number} runs")

@@ -6,7 +6,8 @@ from typing import Any, TypedDict, Unpack
 
 from batchd_cli.calls import Calls, make_path
 from batchd_cli.connection import Answer
-from batchd_cli.records import DryRun, Job, Result, format_time
+from batchd_cli.record import format_time
+from batchd_cli.records import DryRun, Job, Result
 from batchd_cli.streaming import Event, follow
 
 

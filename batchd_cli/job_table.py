@@ -6,7 +6,7 @@ from batchd_cli.output import local_time, print_table
 from batchd_cli.records import Job, Reason
 
 HEADINGS = ("ID", "QUEUE", "SEQ", "TYPE", "STATUS", "REASON", "USER", "CREATED", "START", "HOST", "NOTES")
-CUT = ("REASON", "NOTES", "PARAMETERS")
+CUT = {"REASON": 30, "NOTES": 12, "PARAMETERS": 16}
 OPTIONAL = ("REASON", "PARAMETERS", "NOTES", "START", "HOST", "USER", "CREATED", "SEQ")
 
 

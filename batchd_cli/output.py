@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -11,10 +11,11 @@ import click
 
 from batchd_cli.common import Common
 from batchd_cli.lazy import heavy
-from batchd_cli.records import plain
+from batchd_cli.record import plain
 from batchd_cli.text import visible
 
 GAP = "  "
+UNCUT: Mapping[str, int] = {}
 
 
 def is_drawn(stream: TextIO) -> bool:
@@ -28,13 +29,13 @@ def print_table(
     headings: Sequence[str],
     rows: Iterable[Sequence[object]],
     *,
-    cut: Sequence[str] = (),
+    cut: Mapping[str, int] = UNCUT,
     optional: Sequence[str] = (),
 ) -> None:
     """A heading line and one line a row. In a pipe: columns two spaces apart, no colours, nothing cut.
 
-    On a terminal the columns `cut` are shortened to fit, and of the `optional` ones the empty are left out
-    and the others too, last first, where there is no room.
+    On a terminal the columns `cut` are shortened to fit, each down to its figure, and of the `optional`
+    ones the empty are left out, and the others too, last first, where there is no room.
     """
     cells = [[cell(value) for value in row] for row in rows]
     if is_drawn(sys.stdout):

@@ -1,62 +1,12 @@
 """The records of the REST contract, as they are read. Times are aware; unknown keys are kept out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
-from typing import Any, Self
+from datetime import datetime
+from typing import Any
 
-from batchd_cli.errors import ProtocolError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """A record made from an answer: the class names what it wants, the answer may have more."""
-
-    @classmethod
-    def from_json(cls, data: object) -> Self:
-        """Errors: ProtocolError for an answer that is no such record."""
-        if not isinstance(data, Mapping):
-            raise ProtocolError(f"expected a {cls.__name__.lower()}, got {str(data)[:80]!r}")
-        known = {one.name: data[one.name] for one in fields(cls) if one.name in data}
-        try:
-            return cls(**{name: cls._value(name, value) for name, value in known.items()})
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ProtocolError(f"a {cls.__name__.lower()} that lacks something: {error}") from error
-
-    def to_json(self) -> dict[str, Any]:
-        """The record with the keys and the times of the wire."""
-        return {one.name: plain(getattr(self, one.name)) for one in fields(self)}
-
-    @classmethod
-    def _value(cls, name: str, value: Any) -> Any:
-        return parse_time(value) if isinstance(value, str) and name in cls._times() else value
-
-    @classmethod
-    def _times(cls) -> frozenset[str]:
-        return frozenset()
+from batchd_cli.record import Record
 
 
-def parse_time(text: str) -> datetime:
-    """A time of the wire: UTC, with or without a fraction and a `Z`."""
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def format_time(time: datetime) -> str:
-    """A time for the wire: UTC, six digits, `Z`."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def plain(value: object) -> Any:
-    """A value of a record as JSON has it."""
-    if isinstance(value, Record):
-        return value.to_json()
-    if isinstance(value, datetime):
-        return format_time(value)
-    return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-@dataclass(frozen=True, kw_only=True)
 class Queue(Record):
     """`open` (its window is open now) and `next_change` are None where the manager does not say."""
 
@@ -75,7 +25,6 @@ class Queue(Record):
         return frozenset({"next_change"})
 
 
-@dataclass(frozen=True, kw_only=True)
 class Reason(Record):
     """Why a job waits, or why it failed; `until` is the time it may end, where that is known."""
 
@@ -88,7 +37,6 @@ class Reason(Record):
         return frozenset({"until"})
 
 
-@dataclass(frozen=True, kw_only=True)
 class Job(Record):
     """A job with its latest execution; `stdout` and `stderr` are the tail of its output."""
 
@@ -133,7 +81,6 @@ def _reason(value: object) -> Reason | None:
     return None if value is None else Reason.from_json(value)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Result(Record):
     """A piece of one execution's output; the last one of an execution has its exit code and empty text."""
 
@@ -148,7 +95,6 @@ class Result(Record):
         return frozenset({"time"})
 
 
-@dataclass(frozen=True, kw_only=True)
 class OutputEvent(Record):
     """A piece of output as it comes; `offset` counts the stream's bytes within the attempt."""
 
@@ -158,7 +104,6 @@ class OutputEvent(Record):
     text: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class StatusEvent(Record):
     """A job that has changed."""
 
@@ -172,22 +117,34 @@ class StatusEvent(Record):
         return _reason(value) if name == "reason" else super()._value(name, value)
 
 
-@dataclass(frozen=True, kw_only=True)
+class JobFile(Record):
+    """A file that is copied for a job: the parameter that names it, and InputFile or OutputFile."""
+
+    name: str
+    type: str
+    path: str
+
+
 class DryRun(Record):
     """What an enqueue would make: the command as it would run, where, with which files, and when."""
 
     command: str
     host: str | None = None
-    files: Any = ()
+    files: tuple[JobFile, ...] = ()
     window_opens: datetime | None = None
     earliest_start: datetime | None = None
+
+    @classmethod
+    def _value(cls, name: str, value: Any) -> Any:
+        if name == "files":
+            return tuple(JobFile.from_json(one) for one in value)
+        return super()._value(name, value)
 
     @classmethod
     def _times(cls) -> frozenset[str]:
         return frozenset({"window_opens", "earliest_start"})
 
 
-@dataclass(frozen=True, kw_only=True)
 class Opening(Record):
     """A time in which a schedule allows starts; without an end it is always."""
 
@@ -199,7 +156,6 @@ class Opening(Record):
         return frozenset({"begin", "end"})
 
 
-@dataclass(frozen=True, kw_only=True)
 class Health(Record):
     """How the manager is; `database` and `prefect` are `ok` or a sentence."""
 
@@ -209,7 +165,6 @@ class Health(Record):
     dispatchers: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
 class JobCount(Record):
     """So many jobs of a queue were in a status at a time."""
 
@@ -223,13 +178,11 @@ class JobCount(Record):
         return frozenset({"time"})
 
 
-@dataclass(frozen=True, kw_only=True)
 class Period(Record):
     begin: str
     end: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class Schedule(Record):
     """`weekdays` None = any day, `time` None = any time."""
 
@@ -244,7 +197,6 @@ class Schedule(Record):
         return tuple(value) if name == "weekdays" and value is not None else value
 
 
-@dataclass(frozen=True, kw_only=True)
 class Parameter(Record):
     name: str
     type: str = "String"
@@ -252,7 +204,6 @@ class Parameter(Record):
     default: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
 class JobType(Record):
     name: str
     title: str | None = None
@@ -270,7 +221,6 @@ class JobType(Record):
         return tuple(value) if name == "template" else value
 
 
-@dataclass(frozen=True, kw_only=True)
 class Permission(Record):
     """`id` is None for one that is to be granted; None elsewhere means any."""
 
@@ -282,7 +232,6 @@ class Permission(Record):
     host_name: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
 class Metric(Record):
     """One metric; which figures it has depends on its kind (c counter, g gauge, l label, d distribution)."""
 

@@ -1,6 +1,6 @@
 """A table drawn by rich, as wide as the terminal. rich itself respects NO_COLOR and FORCE_COLOR."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 BETWEEN = 3  # a space of padding on each side and the box's own
-NARROWEST = 12
+UNCUT: Mapping[str, int] = {}
 STYLES = {
     "Done": "green",
     "Failed": "red",
@@ -23,7 +23,7 @@ def show(
     headings: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
-    cut: Sequence[str] = (),
+    cut: Mapping[str, int] = UNCUT,
     optional: Sequence[str] = (),
 ) -> None:
     """Draw it on stdout; for `cut` and `optional` see `output.print_table`."""
@@ -36,7 +36,7 @@ def build(
     rows: Sequence[Sequence[str]],
     *,
     width: int,
-    cut: Sequence[str] = (),
+    cut: Mapping[str, int] = UNCUT,
     optional: Sequence[str] = (),
 ) -> Table:
     """Cells are text: what looks like rich's markup in them is shown as it is."""
@@ -57,7 +57,7 @@ def build(
 
 
 def fitted(
-    columns: dict[str, list[str]], *, width: int, cut: Sequence[str], optional: Sequence[str]
+    columns: dict[str, list[str]], *, width: int, cut: Mapping[str, int], optional: Sequence[str]
 ) -> dict[str, int]:
     """The columns to show and how wide each may be."""
     widths = {
@@ -73,13 +73,13 @@ def fitted(
         del widths[leaving.pop()]
 
 
-def _narrowed(widths: dict[str, int], width: int, cut: Sequence[str]) -> dict[str, int]:
-    """The widest of the columns that may be cut gives way first."""
+def _narrowed(widths: dict[str, int], width: int, cut: Mapping[str, int]) -> dict[str, int]:
+    """The column that has most to give gives way first."""
     narrowed = dict(widths)
-    able = [name for name in widths if name in cut and widths[name] > NARROWEST]
+    able = [name for name in widths if name in cut]
     while able and _total(narrowed) > width:
-        widest = max(able, key=narrowed.__getitem__)
-        if narrowed[widest] <= NARROWEST:
+        widest = max(able, key=lambda name: narrowed[name] - cut[name])
+        if narrowed[widest] <= cut[widest]:
             break
         narrowed[widest] -= 1
     return narrowed

@@ -9,7 +9,7 @@ from batchd_cli.errors import Forbidden
 from batchd_cli.finding import find_jobs
 from batchd_cli.output import cell, local_time
 from batchd_cli.queue_words import window_sentence
-from batchd_cli.records import plain
+from batchd_cli.record import plain
 
 SHOWN = ("Processing", "Waiting", "New")
 MOST_JOBS = 100

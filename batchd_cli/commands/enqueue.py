@@ -52,12 +52,11 @@ def _try(session: Session, order: Placed) -> None:
 
 
 def _show(found: DryRun) -> None:
-    files = [str(one) for one in found.files] if isinstance(found.files, list) else []
     print_fields(
         (
             ("Command", found.command),
             ("Host", found.host or "here, on the dispatcher's machine"),
-            ("Files", ", ".join(files) or None),
+            *(("File", f"{one.path} ({one.name}, {one.type})") for one in found.files),
             ("Window opens", found.window_opens),
             ("Earliest start", found.earliest_start),
         )

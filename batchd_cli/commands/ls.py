@@ -55,7 +55,7 @@ def _list_queues(session: Session) -> None:
         for queue in queues
     ]
     headings = ("ON", "NAME", "TITLE", "SCHEDULE", "HOST", "AUTOSTART", "WINDOW")
-    print_table(headings, rows, cut=("TITLE",), optional=("WINDOW", "HOST", "AUTOSTART"))
+    print_table(headings, rows, cut={"TITLE": 12}, optional=("WINDOW", "HOST", "AUTOSTART"))
 
 
 def _list_jobs(session: Session, queues: tuple[str, ...], status: str | None) -> None:

@@ -36,7 +36,7 @@ def command(session: Session, names: tuple[str, ...]) -> None:
             (one.name, one.title, one.host_name, " ".join(parameter.name for parameter in one.params))
             for one in kinds
         ]
-        print_table(("NAME", "TITLE", "HOST", "PARAMETERS"), rows, cut=("TITLE",), optional=("HOST",))
+        print_table(("NAME", "TITLE", "HOST", "PARAMETERS"), rows, cut={"TITLE": 12}, optional=("HOST",))
 
 
 def _show(kind: JobType) -> None:

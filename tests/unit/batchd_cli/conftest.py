@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -166,19 +167,27 @@ def _handler(manager: Manager) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-@pytest.fixture
-def manager() -> Iterator[Manager]:
-    """Without authentication until a test says otherwise."""
+@contextmanager
+def playing() -> Iterator[Manager]:
+    """A manager without authentication until a test says otherwise."""
     played = Manager()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(played))
     played.url = f"http://127.0.0.1:{server.server_port}"
     played.answer("OPTIONS", "/", [])
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    yield played
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    try:
+        yield played
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+@pytest.fixture
+def manager() -> Iterator[Manager]:
+    with playing() as played:
+        yield played
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def test_chdir_is_sent_from_here(
 DRY = {
     "command": "make",
     "host": None,
-    "files": ["scene.blend"],
+    "files": [{"name": "input", "type": "InputFile", "path": "scene.blend"}],
     "window_opens": "2026-11-24T21:00:00.000000Z",
     "earliest_start": None,
 }
@@ -155,7 +155,7 @@ def test_a_dry_run_shows_what_would_run_and_enqueues_nothing(batch: Batch, types
     assert batch("enqueue", "--dry-run", "-q", "night", "make").out == (
         "Command:      make\n"
         "Host:         here, on the dispatcher's machine\n"
-        "Files:        scene.blend\n"
+        "File:         scene.blend (input, InputFile)\n"
         "Window opens: 2026-11-24 22:00:00\n"
     )
     assert types.asked()[-1] == (

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from batchd_cli.errors import TimeSyntaxError
-from batchd_cli.records import format_time
+from batchd_cli.record import format_time
 from batchd_cli.times import Clock, parse
 
 # Tuesday, 24 November 2026, 15:30:12 on the wall in Berlin (one hour ahead of UTC)
