@@ -95,6 +95,16 @@ def test_the_originals_own_database_is_not_touched(here: Installation) -> None:
     assert [file.name for file in here.folder.glob("old.db*")] == ["old.db"]
 
 
+@pytest.mark.parametrize("auth", ["disable", "{header: true}"])
+def test_g15_a_door_that_stands_open_to_other_machines(auth: str, here: Installation) -> None:
+    text = here.config.read_text().replace("manager: {", f"manager: {{host: 0.0.0.0, auth: {auth}, ")
+    here.config.write_text(text)
+    said = refused(here)
+    assert "manager.allow_insecure" in said
+    assert "127.0.0.1" in said
+    here.assert_nothing_left()
+
+
 @pytest.mark.parametrize(
     ("text", "where", "key"),
     [
