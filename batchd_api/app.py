@@ -37,6 +37,7 @@ from batchd_api.planner import HostView
 from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.recorder import Recorder
+from batchd_api.retention import Retention, living_folders, remove_leftovers
 from batchd_api.services.health import NOT_EMBEDDED, ServerState
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.settings import database_url
@@ -44,6 +45,7 @@ from batchd_api.settings_records import DaemonMode, JobEnvironment, Settings
 from batchd_api.slow_clients import TimelyProtocol
 from batchd_api.startup import AUTH_FILE, prepare_state_directory, read_settings, server_settings
 from batchd_api.watch import Watch
+from batchd_api.window_mirror import QueueWindows, WindowMirror
 from batchd_api.world import WorldStore
 from batchd_flows.command_lines import TemplateError, check_template
 from batchd_flows.job_types import JobType, JobTypes, load_job_types
@@ -56,6 +58,8 @@ from batchd_infra.hosts import Hosts, load_hosts
 log = logging.getLogger("batchd")
 
 REFUSED = 2
+ATTEMPTS_FOLDER = "attempts"
+TIDY_SECONDS = 60.0
 SERVER_LOOK_SECONDS = 5.0
 FACADE_STOP_SECONDS = 3
 
@@ -304,7 +308,28 @@ async def _dispatcher(
     )
     dispatching = build_dispatching(parts, orchestrator)
     tasks.extend(dispatching.start())
+    tasks.append(asyncio.create_task(_tidy(parts), name="retention"))
     return dispatching.dispatcher
+
+
+async def _tidy(parts: Parts) -> None:
+    while True:
+        await asyncio.sleep(TIDY_SECONDS)
+        try:
+            await asyncio.to_thread(tidy_up, parts, datetime.now(UTC))
+        except Exception:
+            log.exception("tidying up stumbled; it is tried again")
+
+
+def tidy_up(parts: Parts, now: datetime) -> None:
+    """Remove what has outlived `storage.done_jobs`, a little at a time, so that nobody waits for it."""
+    retention = Retention(parts.database, parts.settings.storage.done_jobs_days)
+    while retention.sweep(now):
+        pass
+    while retention.shrink():
+        pass
+    folder = parts.settings.state_directory / ATTEMPTS_FOLDER
+    remove_leftovers(folder, partial(living_folders, parts.database))
 
 
 def build_dispatching(parts: Parts, orchestrator: Orchestrator) -> Dispatching:
@@ -335,6 +360,7 @@ def build_dispatching(parts: Parts, orchestrator: Orchestrator) -> Dispatching:
         words,
         pools,
         watch,
+        WindowMirror(QueueWindows(database).all, orchestrator, settings.timezone, worker_name=name),
         log_limit_bytes=settings.prefect.log_limit_bytes,
         changed=lambda: dispatcher.wake(),
     )
@@ -393,7 +419,7 @@ def _prefect_ui_url(settings: Settings) -> str:
 
 
 def _launch_settings(settings: Settings) -> LaunchSettings:
-    folder = settings.state_directory / "attempts"
+    folder = settings.state_directory / ATTEMPTS_FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     return LaunchSettings(
         zone=settings.timezone,

@@ -24,6 +24,7 @@ from batchd_api.prefect_words import PrefectWords
 from batchd_api.reconcile import Action, Create, End, Hold, Remove, Run, RunView, Shown, Wait, reconcile
 from batchd_api.recorder import Attempt
 from batchd_api.watch import Watch
+from batchd_api.window_mirror import WindowMirror
 from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.orchestrator_records import (
     ClaimRefused,
@@ -49,6 +50,7 @@ LOG_ROWS = 32
 IDLE_SECONDS = 5.0  # a look without being woken
 LONGEST_PAUSE_SECONDS = 5.0
 STUCK_SECONDS = 60.0
+WINDOWS_SECONDS = 10.0
 MOST_ROUNDS = 4  # a run made anew, then its states
 
 
@@ -72,6 +74,7 @@ class Mirror:
         words: PrefectWords,
         pools: Pools,
         watch: Watch,
+        windows: WindowMirror | None = None,
         *,
         log_limit_bytes: int,
         changed: Callable[[], None] = lambda: None,
@@ -81,6 +84,8 @@ class Mirror:
         self._words = words
         self._pools = pools
         self._watch = watch
+        self._windows = windows
+        self._windows_at = 0.0
         self._log_limit_bytes = log_limit_bytes
         self._changed = changed
         self._wake = asyncio.Event()
@@ -168,6 +173,7 @@ class Mirror:
         if await self._watch.step() or changed:
             self._changed()
             worked = True
+        await self._show_windows()
         now = time.monotonic()
         self._stuck = {job: until for job, until in self._stuck.items() if until > now}
         for job_id in await asyncio.to_thread(self._books.due, BATCH, frozenset(self._stuck)):
@@ -179,6 +185,17 @@ class Mirror:
             await self._serve_claims()
             worked = True
         return await self._log_next() or worked
+
+    async def _show_windows(self) -> None:
+        """Now and then: the queues' windows in Prefect, whose edges wake the planner."""
+        if self._windows is None or time.monotonic() < self._windows_at:
+            return
+        self._windows_at = time.monotonic() + WINDOWS_SECONDS
+        try:
+            if await self._windows.step():
+                self._changed()
+        except OrchestratorRefused as error:
+            log.error("the queues' windows: %s", error)  # noqa: TRY400  its sentence says it whole
 
     # Claims
 

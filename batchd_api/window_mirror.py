@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -25,7 +26,7 @@ from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.orchestrator_records import Gone, OrchestratorRefused, PoolOfAnotherType
 from batchd_flows.orchestrator_windows import DueEdge, Window, WindowBoard, WindowSpec
 from batchd_flows.window_rules import edge_rules, edges_text
-from batchd_flows.windows import Schedule, is_open, parse_schedule, sentence
+from batchd_flows.windows import Schedule, ScheduleError, is_open, parse_schedule, sentence
 
 log = logging.getLogger("batchd.windows")
 
@@ -57,12 +58,12 @@ class QueueWindows:
         )
         with self._database.read() as connection:
             rows = connection.execute(query.join_from(queues, schedules).order_by(queues.c.name)).all()
-        return [
-            QueueWindow(
-                queue_name=row.name, schedule=parse_schedule(row.schedule_name, row.weekdays, row.time)
-            )
-            for row in rows
-        ]
+        windows = []
+        for row in rows:
+            with suppress(ScheduleError):  # a row that cannot be read bars its own queue; the planner says so
+                schedule = parse_schedule(row.schedule_name, row.weekdays, row.time)
+                windows.append(QueueWindow(queue_name=row.name, schedule=schedule))
+        return windows
 
 
 def window_spec(window: QueueWindow, zone: ZoneInfo) -> WindowSpec:
