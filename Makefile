@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TESTS ?= tests
-PYTEST := $(BIN)/python -m pytest --durations=10
+# A file stays on one worker: its Prefect server is started once.
+PYTEST := $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help install run demo test test-slow lint format
