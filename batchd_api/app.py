@@ -60,6 +60,7 @@ log = logging.getLogger("batchd")
 REFUSED = 2
 ATTEMPTS_FOLDER = "attempts"
 TIDY_SECONDS = 60.0
+LOOK_ALONE_SECONDS = 1.0
 SERVER_LOOK_SECONDS = 5.0
 FACADE_STOP_SECONDS = 3
 
@@ -332,7 +333,13 @@ def tidy_up(parts: Parts, now: datetime) -> None:
     remove_leftovers(folder, partial(living_folders, parts.database))
 
 
-def build_dispatching(parts: Parts, orchestrator: Orchestrator) -> Dispatching:
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def build_dispatching(
+    parts: Parts, orchestrator: Orchestrator, *, clock: Callable[[], datetime] = utc_now
+) -> Dispatching:
     """Nothing starts yet."""
     settings, database = parts.settings, parts.database
     name = dispatcher_name(settings.state_directory)
@@ -351,16 +358,22 @@ def build_dispatching(parts: Parts, orchestrator: Orchestrator) -> Dispatching:
         installation_id=parts.installation_id,
         variables=settings.variables,
         user=settings.prefect.user,
+        clock=clock,
     )
     dispatcher: Dispatcher
-    watch = Watch(books, hands, orchestrator, forms, pools, wake=lambda: dispatcher.wake_mirror())
+    watch = Watch(
+        books, hands, orchestrator, forms, pools, wake=lambda: dispatcher.wake_mirror(), clock=clock
+    )
+    windows = WindowMirror(
+        QueueWindows(database).all, orchestrator, settings.timezone, worker_name=name, clock=clock
+    )
     mirror = Mirror(
         books,
         orchestrator,
         words,
         pools,
         watch,
-        WindowMirror(QueueWindows(database).all, orchestrator, settings.timezone, worker_name=name),
+        windows,
         log_limit_bytes=settings.prefect.log_limit_bytes,
         changed=lambda: dispatcher.wake(),
     )
@@ -374,9 +387,16 @@ def build_dispatching(parts: Parts, orchestrator: Orchestrator) -> Dispatching:
         machine=LocalMachine(),
         workers=settings.dispatcher.workers,
         queues=settings.dispatcher.queues,
-        poll_timeout_seconds=settings.dispatcher.poll_timeout_seconds,
+        poll_timeout_seconds=_poll_timeout_seconds(parts),
+        clock=clock,
     )
     return Dispatching(dispatcher=dispatcher, mirror=mirror, watch=watch)
+
+
+def _poll_timeout_seconds(parts: Parts) -> float:
+    """Nobody wakes a dispatcher whose manager is another process: it looks every second by itself."""
+    seconds = parts.settings.dispatcher.poll_timeout_seconds
+    return seconds if parts.serves else min(seconds, LOOK_ALONE_SECONDS)
 
 
 def dispatcher_name(state_directory: Path) -> str:

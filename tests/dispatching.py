@@ -54,16 +54,26 @@ class Daemon:
     """`start` and `stop` as often as wanted: the same name, database and folders each time."""
 
     def __init__(
-        self, server: PrefectServer, folder: Path, *, workers: int, types: Sequence[JobType]
+        self,
+        server: PrefectServer,
+        folder: Path,
+        *,
+        workers: int,
+        types: Sequence[JobType],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        timezone: str | None = None,
     ) -> None:
         self.server = server
         self.folder = folder
+        self.clock = clock
         self.database = Database(f"sqlite:///{folder / 'batchd.db'}")
         upgrade(self.database)
         with self.database.write() as connection:
             installation_id = ensure_first_rows(connection, datetime.now(UTC))
         config = folder / "batchd.yaml"
         config.write_text(f"state_directory: {folder}\ndispatcher:\n  workers: {workers}\n")
+        if timezone:
+            config.write_text(f"{config.read_text()}timezone: {timezone}\n")
         settings = load_settings(config, MappingProxyType({"HOME": str(folder)})).settings
         self.parts = Parts(
             settings=settings,
@@ -79,7 +89,7 @@ class Daemon:
                 job_types=self.parts.job_types,
                 hosts=self.parts.hosts,
                 zone=settings.timezone,
-                clock=lambda: datetime.now(UTC),
+                clock=clock,
                 changed=self._wake,
             )
         )
@@ -91,7 +101,7 @@ class Daemon:
         self._stack = AsyncExitStack()
         auth = SecretStr(self.server.auth_string)
         orchestrator = await self._stack.enter_async_context(Orchestrator(self.server.api_url, auth))
-        self._dispatching = build_dispatching(self.parts, orchestrator)
+        self._dispatching = build_dispatching(self.parts, orchestrator, clock=self.clock)
         self._tasks = self._dispatching.start()
 
     async def close(self) -> None:
@@ -111,6 +121,10 @@ class Daemon:
         if self._stack is not None:
             await self._stack.aclose()
             self._stack = None
+
+    def wake(self) -> None:
+        """As a change of a row does."""
+        self._wake()
 
     def _wake(self) -> None:
         if self._dispatching is not None:
