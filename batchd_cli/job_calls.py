@@ -98,7 +98,7 @@ class JobCalls(Calls):
 
     def output_size_bytes(self, number: int, stream: str, attempt: int | None = None) -> int:
         """How much there is so far, without fetching it."""
-        answer = self._output(number, stream, attempt, 0, {"Range": "bytes=0-0"})
+        answer = self._output(number, stream, attempt, 0, {"Range": "bytes=-1"})
         total = answer.headers.get("content-range", "").rpartition("/")[2]
         return int(total) if total.isdecimal() else len(answer.data)
 

@@ -1,5 +1,6 @@
 """`batch` against a real `batchd manager`, both as processes. Without Prefect, so no job runs here."""
 
+import json
 import os
 import socket
 import subprocess
@@ -108,7 +109,7 @@ def test_a_first_enqueue_works_and_prints_only_the_id(do: Do) -> None:
 
 def test_a_queue_and_a_schedule_from_their_making_to_their_end(do: Do, batch: Batch) -> None:
     do("schedule", "-a", "Nächte", "-p", "22:00:00 06:00:00", "-w", "Monday", "-w", "friday")
-    assert "Nächte   Monday, Friday  22:00:00 06:00:00\n" in do("schedule")
+    assert "Nächte   Monday, Friday  22:00:00 06:00:00  " in do("schedule")
     do("queue", "очередь один", "-a", "-s", "Nächte", "-n", "Title", "-D", "--autostart", "3")
     assert "Autostart: 3\n" in do("queue", "очередь один")
     do("queue", "очередь один", "-e", "--autostart", "no")
@@ -182,3 +183,111 @@ def test_a_refusal_is_a_sentence_on_stderr_and_a_code(words: list[str], code: in
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert done.stderr.count("Error: ") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_schedule_is_changed_and_says_when_it_opens_next(do: Do) -> None:
+    do("schedule", "-a", "late", "-p", "22:00:00 06:00:00", "-w", "Monday")
+    do("schedule", "late", "-w", "any")
+    lines = do("schedule", "late", "-c", "3").splitlines()
+    assert lines[1].startswith("late  any       22:00:00 06:00:00")
+    assert lines[2] == "Next openings of late:"
+    assert len(lines) == 3 + 3
+    (shown,) = json.loads(do("schedule", "late", "--json"))
+    assert (shown["weekdays"], len(shown["openings"])) == (None, 5)
+
+
+def test_a_dry_run_says_what_would_run_and_leaves_nothing(do: Do) -> None:
+    before = do("stats", "--json")
+    shown = json.loads(do("enqueue", "--dry-run", "--json", "echo", "hello"))
+    assert "echo" in shown["command"]
+    assert shown["earliest_start"]
+    assert do("enqueue", "--dry-run", "echo", "hello").startswith("Command: ")
+    assert do("stats", "--json") == before
+
+
+def test_a_job_says_why_it_waits_and_is_held_released_cancelled_and_retried(do: Do, batch: Batch) -> None:
+    do("queue", "verbs", "-a", "-D")
+    number = do("enqueue", "-q", "verbs", "true").strip()
+    (why,) = json.loads(do("why", number, "--json"))
+    assert why["status"] == "New"
+    assert why["reason"]["code"]
+    assert why["reason"]["text"] in do("ls", "verbs")
+    do("hold", number)
+    assert "postponed" in do("why", number)
+    do("release", number)
+    do("cancel", number)
+    (cancelled,) = json.loads(do("why", number, "--json"))
+    assert cancelled["status"] == "Failed"
+    assert "root" in cancelled["reason"]["text"]
+    waited = batch("wait", number)
+    assert (waited.returncode, waited.stdout) == (1, "")
+    assert batch("cancel", number).returncode == 1
+    do("retry", number)
+    assert json.loads(do("job", number, "--json"))["status"] == "New"
+    assert batch("wait", number, "--timeout", "0.1").returncode == 124
+
+
+def test_several_jobs_are_changed_at_once(do: Do, batch: Batch) -> None:
+    do("queue", "many", "-a", "-D")
+    numbers = [do("enqueue", "-q", "many", "true").strip() for _ in range(7)]
+    span = f"{numbers[0]}-{numbers[-1]}"
+    assert [job["id"] for job in json.loads(do("hold", span, "--dry-run", "--json"))] == [*map(int, numbers)]
+    assert batch("hold", span).returncode == 3
+    do("hold", span, "--yes")
+    do("release", numbers[0], numbers[1])
+    do("cancel", "last", "--queue", "many")
+    left = json.loads(do("ls", "many", "-s", "postponed", "--json"))
+    assert [job["id"] for job in left] == [int(number) for number in numbers[2:-1]]
+    do("job", "--queue", "many", "-d", "--yes")
+    assert do("ls", "many", "-a", "--json") == "[]\n"
+
+
+def test_mistyped_names_are_asked_about(batch: Batch) -> None:
+    assert "did you mean default?" in batch("ls", "defualt").stderr
+    assert "did you mean command?" in batch("enqueue", "-t", "comand", "-p", "x=1").stderr
+    assert "did you mean anytime" in batch("queue", "new", "-a", "-s", "anytme").stderr
+
+
+def test_a_login_is_kept(batch: Batch, manager: dict[str, str]) -> None:
+    kept = Path(manager["HOME"]) / ".config/batchd/credentials"
+    done = subprocess.run(
+        [BIN / "batch", "login", "--password-stdin", "--file"],
+        env={**manager, "BATCH_PASSWORD": ""},
+        input=PASSWORD + "\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    try:
+        assert batch("host", BATCH_PASSWORD="").returncode == 0
+        assert batch("logout").returncode == 0
+    finally:
+        kept.unlink(missing_ok=True)
+
+
+def test_queues_and_jobs_are_watched(do: Do) -> None:
+    shown = json.loads(do("top", "--once", "--json"))
+    assert "default" in [queue["name"] for queue in shown["queues"]]
+    assert do("top").startswith("ON  QUEUE")
+
+
+def test_logs_of_a_job_that_waits_are_followed_until_it_is_cancelled(do: Do, manager: dict[str, str]) -> None:
+    do("queue", "followed", "-a", "-D")
+    number = do("enqueue", "-q", "followed", "true").strip()
+    process = subprocess.Popen(
+        [BIN / "batch", "logs", "-f", number, "--json"],
+        env=manager,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        assert json.loads(process.stdout.readline())["status"] == "New"
+        do("cancel", number)
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    end = json.loads(out.splitlines()[-1])
+    assert (end["event"], end["status"]) == ("end", "Failed")

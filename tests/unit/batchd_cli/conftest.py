@@ -102,7 +102,7 @@ class Manager:
         return self.answers.get(key, (404, f"no such path: {key[1]}"))
 
     def respond(self, key: tuple[str, str], asked: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and bytes; a range is always the first byte, as the client asks for it."""
+        """Status, headers and bytes; a range is always the last byte, as the client asks for it."""
         status, text = self.next_answer(key)
         data = text if isinstance(text, bytes) else text.encode()
         headers = {"Content-Type": f"{'application/json' if status == 200 else 'text/plain'}; charset=utf-8"}
@@ -111,8 +111,10 @@ class Manager:
             if asked.get("If-None-Match") == etag:
                 return 304, headers, b""
         if "Range" in asked and status == 200:
-            headers["Content-Range"] = f"bytes 0-0/{len(data)}"
-            return (206, headers, data[:1]) if data else (416, headers, b"")
+            headers["Content-Range"] = (
+                f"bytes {len(data) - 1}-{len(data) - 1}/{len(data)}" if data else "bytes */0"
+            )
+            return (206, headers, data[-1:]) if data else (416, headers, b"")
         return status, headers, data
 
     def asked(self) -> list[tuple[str, str, Any]]:
