@@ -332,7 +332,7 @@ def test_standard_input_is_empty(runner: Runner) -> None:
 def test_no_signal_is_ignored_in_the_command(runner: Runner) -> None:
     _, stdout, _ = runner.run("#!/bin/cat /proc/self/status\n")
     lines = dict(line.split(":", 1) for line in stdout.decode().splitlines() if ":" in line)
-    # 32 and 33 are the C library's own: whatever `make` starts has them ignored, and no shell can change that.
+    # 32 and 33 are the C library's own: whatever `make` starts has them ignored; no shell changes that.
     assert int(lines["SigIgn"], 16) & ~(0b11 << 31) == 0
 
 

@@ -47,5 +47,7 @@ def test_a_migration_that_fails_leaves_no_half_schema(database):
         upgrade(database)
     with database.read() as connection:
         assert current_revision(connection) is None
-        tables = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars().all()
+        tables = (
+            connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars().all()
+        )
     assert set(tables) <= {"jobs"}
