@@ -35,6 +35,7 @@ def test_the_demo_runs_three_jobs_and_does_so_again(tmp_path: Path) -> None:
         assert left(home) == []
 
 
+@pytest.mark.slow
 def test_the_demo_fails_when_a_job_does_not_end_as_it_should(tmp_path: Path) -> None:
     types = tmp_path / "jobtypes"
     types.mkdir()
