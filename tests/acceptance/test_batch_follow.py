@@ -36,7 +36,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 def _start(here: Installation, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [BIN / "batch", *words],
+        ["env", "--default-signal=INT", BIN / "batch", *words],
         env=here.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

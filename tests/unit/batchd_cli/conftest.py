@@ -19,6 +19,8 @@ from batchd_cli.main import cli
 from batchd_cli.running import run
 
 BATCH = Path(sys.executable).with_name("batch")
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+"""Before a program that gets Ctrl-C: tests that run in the background inherit that it is ignored."""
 
 QUEUE = {
     "name": "night",

@@ -11,7 +11,17 @@ import pytest
 
 from batchd_cli import streaming, waiting
 
-from .conftest import BATCH, COMMAND_TYPE, END_EVENT, JOB, Batch, Manager, output_event, status_event
+from .conftest import (
+    BATCH,
+    COMMAND_TYPE,
+    END_EVENT,
+    INTERRUPTIBLE,
+    JOB,
+    Batch,
+    Manager,
+    output_event,
+    status_event,
+)
 from .test_job import TWO_EXECUTIONS
 from .test_main import on_a_terminal
 
@@ -209,7 +219,7 @@ def test_open_opens_a_page_in_the_browser_and_nothing_else(
 def test_ctrl_c_stops_following_and_says_that_the_job_goes_on(manager: Manager, home: Path) -> None:
     manager.stream(17, [output_event("a\n")])
     process = subprocess.Popen(
-        [str(BATCH), "logs", "-f", "17"],
+        [*INTERRUPTIBLE, str(BATCH), "logs", "-f", "17"],
         env=os.environ | {"BATCH_MANAGER_URL": manager.url},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

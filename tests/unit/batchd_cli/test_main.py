@@ -14,7 +14,7 @@ import pytest
 
 from batchd_cli.version import __version__
 
-from .conftest import BATCH, JOB, QUEUE, Batch, Manager
+from .conftest import BATCH, INTERRUPTIBLE, JOB, QUEUE, Batch, Manager
 
 ON_A_TERMINAL = """
 import fcntl, os, sys, termios
@@ -227,7 +227,9 @@ def test_escapes_in_a_sentence_do_not_reach_the_terminal(batch: Batch, manager: 
 def test_ctrl_c_is_130_without_a_traceback(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        process = subprocess.Popen([str(BATCH), "-M", url, "ls"], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*INTERRUPTIBLE, str(BATCH), "-M", url, "ls"], stderr=subprocess.PIPE, text=True
+        )
         silent.settimeout(30)
         asked, _ = silent.accept()
         with asked:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import BATCH, JOB, Manager, output_event, status_event
+from .conftest import BATCH, INTERRUPTIBLE, JOB, Manager, output_event, status_event
 from .played import CLOSED, play
 
 SECONDS = 30
@@ -25,7 +25,7 @@ class Terminal:
 
     def tmux(self, *words: str) -> str:
         done = subprocess.run(
-            ["tmux", "-f", os.devnull, "-S", self._socket, *words],
+            [*INTERRUPTIBLE, "tmux", "-f", os.devnull, "-S", self._socket, *words],
             capture_output=True,
             text=True,
             timeout=SECONDS,
