@@ -36,7 +36,8 @@ class Terminal:
     def start(self, command: str) -> None:
         """In a shell that survives Ctrl-C, says how the command ended, and stays."""
         line = f"trap : INT; {command}; echo exit code $?; sleep 600"
-        self.tmux("new-session", "-d", "-x", str(WIDTH), "-y", str(HEIGHT), "sh", "-c", line)
+        where = str(self._socket.parent)
+        self.tmux("new-session", "-d", "-c", where, "-x", str(WIDTH), "-y", str(HEIGHT), "sh", "-c", line)
 
     def type(self, text: str) -> None:
         self.tmux("send-keys", "-l", "--", text)
