@@ -44,7 +44,7 @@ class Outputs:
             rows = self._rows(found, begin, last_id)
             for row in rows:
                 last_id = row.id
-                piece = row.data[max(0, begin - row.offset) : end - row.offset]
+                piece = row.data[max(0, begin - row.offset) : max(0, end - row.offset)]
                 begin += len(piece)
                 if piece:
                     yield piece

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from batchd_api.services.outputs import Outputs, StoredOutput
 from tests.facade import enqueue
 
 BYTES = bytes(range(256)) * 3
@@ -54,6 +55,12 @@ def test_a_range_past_the_end_is_416_and_one_that_is_none_is_ignored(root, job):
 )
 def test_output_that_is_not_there_is_said_so(root, job, query, code):
     assert root.get(f"/job/{job}/output?{query}").status_code == code
+
+
+def test_a_range_takes_nothing_from_the_rows_behind_it(here, job):
+    outputs = Outputs(here.ground)
+    found = StoredOutput(job_id=job, attempt=2, stream="stdout", size_bytes=len(BYTES))
+    assert b"".join(outputs.pieces(found, 0, 1)) == BYTES[:1]
 
 
 def events(answer):
