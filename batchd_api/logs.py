@@ -18,7 +18,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LEVELS = {
     LogLevel.CONFIG: logging.DEBUG,
     LogLevel.DEBUG: logging.DEBUG,
-    LogLevel.VERBOSE: logging.DEBUG,
+    LogLevel.VERBOSE: (logging.DEBUG + logging.INFO) // 2,
     LogLevel.INFO: logging.INFO,
     LogLevel.WARNING: logging.WARNING,
     LogLevel.ERROR: logging.ERROR,
@@ -57,7 +57,7 @@ def configure(settings: LoggingSettings) -> None:
     handler = _handler(settings.target)
     handler.setFormatter(Lines(settings.format))
     logging.basicConfig(handlers=[handler], level=_LEVELS[settings.level], force=True)
-    for noisy in ("alembic", "asyncio", "httpx", "httpcore", "paramiko", "prefect", "uvicorn"):
+    for noisy in ("alembic", "asyncio", "httpx", "httpcore", "paramiko", "prefect", "uvicorn", "websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for prefix, level in settings.filter.items():
         logging.getLogger(prefix).setLevel(_LEVELS[level])

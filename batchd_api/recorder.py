@@ -122,7 +122,7 @@ class Recorder:
                 connection,
                 attempt,
                 state=AttemptState.ENDED,
-                ended_at=outcome.ended_at or now,
+                ended_at=_not_before_output(connection, attempt, outcome.ended_at or now),
                 exit_code=outcome.exit_code,
                 reason=reason,
                 output_cut=outcome.output_cut,
@@ -146,6 +146,17 @@ class Recorder:
                 return
             connection.execute(delete(attempts).where(attempts.c.id == attempt.id))
             _set_job(connection, attempt, status=JobStatus.NEW, attempt=jobs.c.attempt - 1)
+
+
+def _not_before_output(connection: Connection, attempt: Attempt, ended_at: datetime) -> datetime:
+    """Output has the time at which it was read, a moment after the end; the record of the end comes last."""
+    query = (
+        select(output.c.time)
+        .where(output.c.job_id == attempt.job_id, output.c.attempt == attempt.number)
+        .order_by(output.c.id.desc())
+    )
+    newest = connection.execute(query.limit(1)).scalar()
+    return ended_at if newest is None else max(ended_at, newest)
 
 
 def _failed(connection: Connection, attempt: Attempt, code: str, why: str | None, now: datetime) -> None:

@@ -19,6 +19,8 @@ from batchd_api.statuses import JobStatus, ReasonCode
 from batchd_api.times import format_time
 from batchd_api.world import alive_since, usable_schedule
 
+STARTING = "starting"
+STARTING_TEXT = "its turn has come: Prefect is told, then its command starts"
 POSTPONED_TEXT = "held by a person until it is set to New"
 IDS_IN_A_STATEMENT = 500
 NOTHING_BUT_A_TURN = (ReasonCode.POSITION, ReasonCode.SLOTS)
@@ -38,6 +40,8 @@ def reasons_of(ground: Ground, connection: Connection, rows: Sequence[Any]) -> R
 def _written(row: Any) -> dict[str, Any] | None:
     if row["status"] == JobStatus.POSTPONED:
         return _record(ReasonCode.POSTPONED, POSTPONED_TEXT)
+    if row["status"] == JobStatus.WAITING and row["reason_code"] is None:
+        return _record(STARTING, STARTING_TEXT)
     if row["reason_code"] is None or row["status"] in (JobStatus.DONE, JobStatus.PROCESSING):
         return None
     return _record(row["reason_code"], row["reason_text"] or "", row["reason_until"])

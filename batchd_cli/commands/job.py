@@ -240,7 +240,7 @@ def _describe(job: Job) -> None:
             ("Directory", job.working_directory),
             ("Failures", job.try_count or None),
             ("Notes", job.notes),
-            ("Ended", job.result_time),
+            ("Ended" if job.status in ("Done", "Failed") else "Last output", job.result_time),
             ("Exit code", job.exit_code),
         )
     )

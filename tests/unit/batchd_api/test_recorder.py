@@ -135,6 +135,14 @@ def test_exit_code_zero_is_done(desk):
     assert (ended.state, ended.exit_code, ended.ended_at, ended.reason) == ("ended", 0, LATER, None)
 
 
+def test_the_end_is_not_before_the_last_output(desk: Desk) -> None:
+    attempt = desk.running()
+    late = LATER + timedelta(seconds=1)
+    desk.recorder.add_output(attempt, [replace(chunk(b"read a moment after the end"), time=late)])
+    desk.recorder.ended(attempt, DONE, OnFail(), late)
+    assert desk.attempt_row(attempt).ended_at == late
+
+
 def test_without_retries_a_failure_stays_and_says_why(desk):
     row = desk.fail(desk.running(), OnFail())
     assert (row.status, row.try_count) == ("Failed", 1)
