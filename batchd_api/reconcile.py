@@ -73,10 +73,6 @@ class RunView:
     def is_final(self) -> bool:
         return self.shown in FINAL
 
-    @property
-    def is_waiting(self) -> bool:
-        return self.shown not in set(Shown) or self.shown == Shown.PAUSED
-
 
 @dataclass(frozen=True, kw_only=True)
 class Create:

@@ -81,13 +81,13 @@ def new_job(body: Mapping[str, Any]) -> NewJob:
     status = _status(body, "status") or JobStatus.NEW
     if status not in (JobStatus.NEW, JobStatus.POSTPONED):
         raise Invalid(f'A new job is "New" or "Postponed", not "{status}".')
-    host = _text(body, "host_name")
+    host = text_in(body, "host_name")
     return NewJob(
-        type=_required(body, "type"),
+        type=required_in(body, "type"),
         params=_params(body) or {},
         host_name=None if host == DEFAULT_HOST else host,
         start_time=_time(body, "start_time"),
-        notes=_text(body, "notes"),
+        notes=text_in(body, "notes"),
         status=status,
         working_directory=_folder(body) or None,
     )
@@ -96,7 +96,7 @@ def new_job(body: Mapping[str, Any]) -> NewJob:
 def job_change(body: Mapping[str, Any]) -> JobChange:
     values: dict[str, Any] = _host(body)
     if "notes" in body:
-        values["notes"] = _text(body, "notes")
+        values["notes"] = text_in(body, "notes")
     if "start_time" in body:
         values["start_time"] = _time(body, "start_time")
     if (folder := _folder(body)) is not None:
@@ -104,21 +104,21 @@ def job_change(body: Mapping[str, Any]) -> JobChange:
     return JobChange(
         status=_status(body, "status"),
         params=_params(body),
-        move_to=_text(body, "move") or _text(body, "queue_name"),
+        move_to=text_in(body, "move") or text_in(body, "queue_name"),
         priority=_priority(body),
         values=values,
     )
 
 
 def new_queue(body: Mapping[str, Any]) -> NewQueue:
-    name = checked_name("queue", _required(body, "name"))
-    enabled, schedule = _flag(body, "enabled"), _text(body, "schedule_name")
+    name = checked_name("queue", required_in(body, "name"))
+    enabled, schedule = _flag(body, "enabled"), text_in(body, "schedule_name")
     return NewQueue(
         name=name,
-        title=_text(body, "title") or name,
+        title=text_in(body, "title") or name,
         enabled=True if enabled is None else enabled,
         schedule_name="anytime" if schedule is None else schedule,
-        host_name=_text(body, "host_name"),
+        host_name=text_in(body, "host_name"),
         autostart_job_count=_count(body, "autostart_job_count"),
         max_jobs=_count(body, "max_jobs"),
     )
@@ -128,9 +128,9 @@ def queue_change(body: Mapping[str, Any]) -> dict[str, Any]:
     """The columns to write. `max_jobs` null leaves the limit alone, as the contract says; 0 takes it away."""
     values: dict[str, Any] = _host(body)
     given = {
-        "title": _text(body, "title"),
+        "title": text_in(body, "title"),
         "enabled": _flag(body, "enabled"),
-        "schedule_name": _text(body, "schedule_name"),
+        "schedule_name": text_in(body, "schedule_name"),
     }
     values |= {key: value for key, value in given.items() if value is not None}
     if "autostart_job_count" in body:
@@ -143,7 +143,7 @@ def queue_change(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def new_schedule(body: Mapping[str, Any]) -> NewSchedule:
     return NewSchedule(
-        name=checked_name("schedule", _required(body, "name")),
+        name=checked_name("schedule", required_in(body, "name")),
         weekdays=_weekdays(body.get("weekdays")),
         time=_periods(body.get("time")),
     )
@@ -197,7 +197,7 @@ def parse_flag(name: str, text: str | None) -> bool:
     raise Invalid(f'"{name}" is true or false, not "{text}".')
 
 
-def _text(body: Mapping[str, Any], key: str) -> str | None:
+def text_in(body: Mapping[str, Any], key: str) -> str | None:
     value = body.get(key)
     return None if value is None else _clean(key, value)
 
@@ -211,8 +211,8 @@ def _clean(key: str, value: object) -> str:
     return value
 
 
-def _required(body: Mapping[str, Any], key: str) -> str:
-    value = _text(body, key)
+def required_in(body: Mapping[str, Any], key: str) -> str:
+    value = text_in(body, key)
     if value is None:
         raise Invalid(f'"{key}" is missing.')
     return value
@@ -235,17 +235,17 @@ def _count(body: Mapping[str, Any], key: str, *, minimum: int = 1) -> int | None
 
 
 def _time(body: Mapping[str, Any], key: str) -> datetime | None:
-    value = _text(body, key)
+    value = text_in(body, key)
     return None if value is None else parse_time(value)
 
 
 def _status(body: Mapping[str, Any], key: str) -> JobStatus | None:
-    value = _text(body, key)
+    value = text_in(body, key)
     return None if value is None else parse_status(value)
 
 
 def _priority(body: Mapping[str, Any]) -> Priority | None:
-    value = _text(body, "priority")
+    value = text_in(body, "priority")
     if value is None:
         return None
     try:
@@ -256,7 +256,7 @@ def _priority(body: Mapping[str, Any]) -> Priority | None:
 
 def _folder(body: Mapping[str, Any]) -> str | None:
     """`working_directory`; the empty string means: where the type says."""
-    value = _text(body, "working_directory")
+    value = text_in(body, "working_directory")
     if value and (not value.startswith("/") or len(value) > MAX_PATH_LENGTH or "\n" in value):
         raise Invalid(
             '"working_directory" must be the full path of a folder, such as /data/films, in one line.'
@@ -272,7 +272,7 @@ def _params(body: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _host(body: Mapping[str, Any]) -> dict[str, str | None]:
-    value = _text(body, "host_name")
+    value = text_in(body, "host_name")
     if value is None:
         return {}
     return {"host_name": None if value in (CLEARED_HOST, DEFAULT_HOST) else value}
@@ -291,4 +291,4 @@ def _periods(value: object) -> list[dict[str, str]] | None:
         return None
     if not isinstance(value, list) or not all(isinstance(period, dict) for period in value):
         raise Invalid('"time" must be a list of {"begin": "HH:MM:SS", "end": "HH:MM:SS"}.')
-    return [{key: _required(period, key) for key in ("begin", "end")} for period in value]
+    return [{key: required_in(period, key) for key in ("begin", "end")} for period in value]
