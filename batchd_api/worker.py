@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from batchd_api.app import Parts, opened, run
+from batchd_api.app import opened, run
 from batchd_api.books import Books
 from batchd_api.errors import StartupError
+from batchd_api.parts import Parts
 from batchd_flows.names import pool_name
 from batchd_flows.worker import BatchdWorkerBase
 

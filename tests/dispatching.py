@@ -19,10 +19,11 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 from sqlalchemy import Select, insert, select, update
 
-from batchd_api.app import Dispatching, Parts, build_dispatching
 from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, flow_runs, jobs, output, queues
 from batchd_api.db.upgrade import upgrade
+from batchd_api.dispatching import Dispatching, build_dispatching
+from batchd_api.parts import Parts
 from batchd_api.permissions import SUPERUSER, Caller
 from batchd_api.schemas import JobChange, NewJob
 from batchd_api.services.ground import Ground

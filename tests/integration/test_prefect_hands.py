@@ -20,10 +20,11 @@ from prefect.client.schemas.objects import FlowRun, State, StateDetails, StateTy
 from pydantic import SecretStr
 from sqlalchemy import insert, select, update
 
-from batchd_api.app import Parts, build_dispatching
 from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, flow_runs, jobs, queues
 from batchd_api.db.upgrade import upgrade
+from batchd_api.dispatching import build_dispatching
+from batchd_api.parts import Parts
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.settings import load_settings
 from batchd_api.settings_records import DaemonMode

@@ -1,0 +1,173 @@
+"""The dispatcher and the mirror, put together from the parts: what runs jobs and shows them in Prefect."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from batchd_api.books import Books
+from batchd_api.dispatcher import Dispatcher
+from batchd_api.forms import Forms
+from batchd_api.hands import Hands
+from batchd_api.launches import Launches, LaunchSettings
+from batchd_api.mirror import Mirror
+from batchd_api.parts import Parts
+from batchd_api.planner import HostView
+from batchd_api.pools import Pools
+from batchd_api.prefect_words import PrefectWords
+from batchd_api.recorder import Recorder
+from batchd_api.retention import Retention, living_folders, remove_leftovers
+from batchd_api.settings_records import JobEnvironment, Settings
+from batchd_api.watch import Watch
+from batchd_api.window_mirror import QueueWindows, WindowMirror
+from batchd_api.world import WorldStore
+from batchd_flows.local_machine import LocalMachine
+from batchd_flows.orchestrator import Orchestrator
+from batchd_infra.hosts import Hosts
+
+log = logging.getLogger("batchd")
+
+ATTEMPTS_FOLDER = "attempts"
+TIDY_SECONDS = 60.0
+LOOK_ALONE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dispatching:
+    """The parts that run jobs and show them in Prefect."""
+
+    dispatcher: Dispatcher
+    mirror: Mirror
+    watch: Watch
+
+    def start(self) -> list[asyncio.Task[object]]:
+        return [
+            asyncio.create_task(self.mirror.run(), name="mirror"),
+            asyncio.create_task(self.watch.notice(), name="watch"),
+            asyncio.create_task(self.dispatcher.run(), name="dispatcher"),
+        ]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def build_dispatching(
+    parts: Parts, orchestrator: Orchestrator, *, clock: Callable[[], datetime] = utc_now
+) -> Dispatching:
+    """Nothing starts yet."""
+    settings, database = parts.settings, parts.database
+    name = dispatcher_name(settings.state_directory)
+    words = PrefectWords(
+        parts.job_types,
+        installation_id=parts.installation_id,
+        workers=settings.dispatcher.workers,
+        variables=settings.variables,
+    )
+    books, hands = Books(database), Hands(database)
+    pools = Pools(books, hands, orchestrator, words, worker_name=name)
+    forms = Forms(
+        database,
+        orchestrator,
+        parts.job_types,
+        installation_id=parts.installation_id,
+        variables=settings.variables,
+        user=settings.prefect.user,
+        clock=clock,
+    )
+    dispatcher: Dispatcher
+    watch = Watch(
+        books, hands, orchestrator, forms, pools, wake=lambda: dispatcher.wake_mirror(), clock=clock
+    )
+    windows = WindowMirror(
+        QueueWindows(database).all, orchestrator, settings.timezone, worker_name=name, clock=clock
+    )
+    mirror = Mirror(
+        books,
+        orchestrator,
+        words,
+        pools,
+        watch,
+        windows,
+        log_limit_bytes=settings.prefect.log_limit_bytes,
+        changed=lambda: dispatcher.wake(),
+    )
+    dispatcher = Dispatcher(
+        name,
+        database=database,
+        world=WorldStore(database, parts.job_types, host_views(parts.hosts), settings.timezone),
+        recorder=Recorder(database),
+        launches=Launches(database, parts.job_types, _launch_settings(settings)),
+        mirror=mirror,
+        machine=LocalMachine(),
+        workers=settings.dispatcher.workers,
+        queues=settings.dispatcher.queues,
+        poll_timeout_seconds=_poll_timeout_seconds(parts),
+        clock=clock,
+    )
+    return Dispatching(dispatcher=dispatcher, mirror=mirror, watch=watch)
+
+
+def _poll_timeout_seconds(parts: Parts) -> float:
+    """Nobody wakes a dispatcher whose manager is another process: it looks every second by itself."""
+    seconds = parts.settings.dispatcher.poll_timeout_seconds
+    return seconds if parts.serves else min(seconds, LOOK_ALONE_SECONDS)
+
+
+def dispatcher_name(state_directory: Path) -> str:
+    """This machine and this state folder: the same after a restart, another's never."""
+    digest = hashlib.sha256(str(state_directory).encode()).hexdigest()[:6]
+    return f"{socket.gethostname()}-{digest}"
+
+
+def host_views(hosts: Hosts) -> Mapping[str, HostView]:
+    return {
+        host.name: HostView(
+            name=host.name,
+            max_jobs=host.max_jobs,
+            unusable=f"host {host.name} is another machine; this version runs jobs on its own machine only",
+        )
+        for host in hosts
+    }
+
+
+async def tidy_for_ever(parts: Parts) -> None:
+    while True:
+        await asyncio.sleep(TIDY_SECONDS)
+        try:
+            await asyncio.to_thread(tidy_up, parts, datetime.now(UTC))
+        except Exception:
+            log.exception("tidying up stumbled; it is tried again")
+
+
+def tidy_up(parts: Parts, now: datetime) -> None:
+    """Remove what has outlived `storage.done_jobs`, a little at a time, so that nobody waits for it."""
+    retention = Retention(parts.database, parts.settings.storage.done_jobs_days)
+    while retention.sweep(now):
+        pass
+    while retention.shrink():
+        pass
+    folder = parts.settings.state_directory / ATTEMPTS_FOLDER
+    remove_leftovers(folder, partial(living_folders, parts.database))
+
+
+def _launch_settings(settings: Settings) -> LaunchSettings:
+    folder = settings.state_directory / ATTEMPTS_FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return LaunchSettings(
+        zone=settings.timezone,
+        attempts_folder=folder,
+        variables=settings.variables,
+        default_syntax=settings.default_template_syntax,
+        environment=dict(os.environ),
+        clean_environment=settings.dispatcher.environment is JobEnvironment.CLEAN,
+        auth_disabled=settings.manager.auth.disabled,
+    )
