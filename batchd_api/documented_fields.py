@@ -58,6 +58,8 @@ BODIES: dict[tuple[str, str], tuple[Fields, tuple[str, ...]]] = {
             "status": {"enum": [JobStatus.NEW, JobStatus.POSTPONED, JobStatus.DONE, JobStatus.FAILED]},
             "priority": {"enum": list(Priority)},
             "move": _TEXT,
+            "before": _COUNT_OR_NULL,
+            "after": _COUNT_OR_NULL,
         },
         (),
     ),
@@ -77,13 +79,18 @@ BODIES: dict[tuple[str, str], tuple[Fields, tuple[str, ...]]] = {
 }
 
 _JOB_LIST: Fields = {
-    "status": {"enum": ["all", *(status.lower() for status in JobStatus)], "description": "none means new"},
+    "status": {
+        "enum": ["all", *(status.lower() for status in JobStatus)],
+        "description": "none means new; several with commas",
+    },
     "user": {"type": "string", "description": "whose jobs"},
     "type": {"type": "string", "description": "jobs of this type"},
     "host": {"type": "string", "description": "jobs with this host of their own; __default__: with none"},
     "since": {"type": "string", "format": "date-time", "description": "created since then"},
     "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "description": "none: all"},
     "after": {"type": "integer", "minimum": 0, "description": "id of the last job of the page before"},
+    "backwards": {"type": "boolean", "description": "true: the last first"},
+    "tail": {"type": "integer", "minimum": 0, "description": "bytes of stdout and stderr at most; 0: none"},
 }
 QUERIES: dict[tuple[str, str], Fields] = {
     ("GET", "/jobs"): _JOB_LIST,

@@ -33,6 +33,14 @@ class Grant:
     type_name: str | None = None
     host_name: str | None = None
 
+    def record(self) -> dict[str, str | None]:
+        return {
+            "permission": self.right.value,
+            "queue_name": self.queue_name,
+            "type_name": self.type_name,
+            "host_name": self.host_name,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:

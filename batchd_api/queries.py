@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from batchd_api.errors import Invalid
-from batchd_api.schemas import parse_statuses
+from batchd_api.schemas import parse_flag, parse_statuses
 from batchd_api.statuses import JobStatus
 from batchd_api.times import parse_time
 
@@ -22,7 +22,10 @@ _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class JobsWanted:
-    """Which jobs a list shall show. `after` is the id of the last job that the client has seen."""
+    """Which jobs a list shall show. `after` is the id of the last job that the client has seen.
+
+    `backwards` turns a queue's order round. `tail_bytes` is how much of each stream comes along, at most.
+    """
 
     statuses: tuple[JobStatus, ...] = (JobStatus.NEW,)
     user: str | None = None
@@ -31,6 +34,8 @@ class JobsWanted:
     since: datetime | None = None
     limit: int | None = None
     after: int | None = None
+    backwards: bool = False
+    tail_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +50,24 @@ class OutputWanted:
 def jobs_wanted(query: Mapping[str, str]) -> JobsWanted:
     since = _given(query, "since")
     return JobsWanted(
-        statuses=parse_statuses(_given(query, "status"), default=(JobStatus.NEW,)),
+        statuses=_statuses(_given(query, "status")),
         user=_text(query, "user"),
         type=_text(query, "type"),
         host=_text(query, "host"),
         since=None if since is None else parse_time(since),
         limit=_number(query, "limit", 1, MAX_LIMIT),
         after=_number(query, "after", 0, MAX_OFFSET),
+        backwards=parse_flag("backwards", _given(query, "backwards")),
+        tail_bytes=_number(query, "tail", 0, MAX_OFFSET),
     )
+
+
+def _statuses(text: str | None) -> tuple[JobStatus, ...]:
+    """Several may be given, with commas."""
+    if text is None:
+        return (JobStatus.NEW,)
+    found = {status for word in text.split(",") for status in parse_statuses(word, default=())}
+    return tuple(status for status in JobStatus if status in found)
 
 
 def output_wanted(query: Mapping[str, str]) -> OutputWanted:

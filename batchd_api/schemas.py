@@ -47,6 +47,14 @@ class NewJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Beside:
+    """A place in the queue: right before or right after another job."""
+
+    job_id: int
+    is_before: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobChange:
     """`values`: of `host_name notes start_time working_directory` what is to be written, None to clear."""
 
@@ -54,6 +62,7 @@ class JobChange:
     params: Mapping[str, Any] | None = None
     move_to: str | None = None
     priority: Priority | None = None
+    beside: Beside | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -106,6 +115,7 @@ def job_change(body: Mapping[str, Any]) -> JobChange:
         params=_params(body),
         move_to=text_in(body, "move") or text_in(body, "queue_name"),
         priority=_priority(body),
+        beside=_beside(body),
         values=values,
     )
 
@@ -252,6 +262,17 @@ def _priority(body: Mapping[str, Any]) -> Priority | None:
         return Priority(value.lower())
     except ValueError:
         raise Invalid(f'There is no priority "{value}"; it is {", ".join(Priority)}.') from None
+
+
+def _beside(body: Mapping[str, Any]) -> Beside | None:
+    found = [
+        Beside(job_id=number, is_before=key == "before")
+        for key in ("before", "after")
+        if (number := _count(body, key)) is not None
+    ]
+    if len(found) > 1:
+        raise Invalid('"before" and "after" cannot both be given.')
+    return found[0] if found else None
 
 
 def _folder(body: Mapping[str, Any]) -> str | None:

@@ -72,6 +72,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/type", types.list_types, USER),
     Route("GET", "/type/{name}", types.get_type, USER),
     Route("GET", "/host", types.list_hosts, USER),
+    Route("GET", "/whoami", users.whoami, USER),
     Route("GET", "/user", users.list_users, SUPERUSER),
     Route("POST", "/user", users.create_user, SUPERUSER),
     Route("PUT", "/user/{name}", users.change_password, SELF),

@@ -1,10 +1,15 @@
-"""/user"""
+"""/user, /whoami"""
 
 from __future__ import annotations
 
 from batchd_api.answers import DONE, JsonAnswer
-from batchd_api.dependencies import Name, TheBody, TheServices, permission_id_of
+from batchd_api.dependencies import Name, TheBody, TheCaller, TheServices, permission_id_of
 from batchd_api.people import new_grant, new_password, new_user
+
+
+def whoami(caller: TheCaller) -> JsonAnswer:
+    """Who asks and what they may do: a page offers nothing else."""
+    return JsonAnswer({"name": caller.name, "permissions": [grant.record() for grant in caller.grants]})
 
 
 def list_users(services: TheServices) -> JsonAnswer:

@@ -21,17 +21,20 @@ def page_of_queue(ground: Ground, connection: Connection, queue_name: str, wante
     """In the order of the queue."""
     where = [jobs.c.queue_name == queue_name, *_filters(wanted)]
     if wanted.after is not None:
-        where.append(_behind(connection, queue_name, wanted.after))
-    order = (jobs.c.seq, jobs.c.id)
-    return job_records(ground, connection, *where, order=order, limit=wanted.limit)
+        where.append(_behind(connection, queue_name, wanted.after, backwards=wanted.backwards))
+    order = (jobs.c.seq.desc(), jobs.c.id.desc()) if wanted.backwards else (jobs.c.seq, jobs.c.id)
+    tail = wanted.tail_bytes
+    return job_records(ground, connection, *where, order=order, limit=wanted.limit, tail_bytes=tail)
 
 
 def page_of_all(ground: Ground, connection: Connection, wanted: JobsWanted) -> Records:
     """By id."""
     where = _filters(wanted)
     if wanted.after is not None:
-        where.append(jobs.c.id > wanted.after)
-    return job_records(ground, connection, *where, order=(jobs.c.id,), limit=wanted.limit)
+        where.append(jobs.c.id < wanted.after if wanted.backwards else jobs.c.id > wanted.after)
+    order = (jobs.c.id.desc() if wanted.backwards else jobs.c.id,)
+    tail = wanted.tail_bytes
+    return job_records(ground, connection, *where, order=order, limit=wanted.limit, tail_bytes=tail)
 
 
 def _filters(wanted: JobsWanted) -> list[ColumnElement[bool]]:
@@ -51,11 +54,13 @@ def _filters(wanted: JobsWanted) -> list[ColumnElement[bool]]:
     return where
 
 
-def _behind(connection: Connection, queue_name: str, job_id: int) -> ColumnElement[bool]:
+def _behind(connection: Connection, queue_name: str, job_id: int, *, backwards: bool) -> ColumnElement[bool]:
     query = select(jobs.c.seq).where(jobs.c.id == job_id, jobs.c.queue_name == queue_name)
     seq = connection.execute(query).scalar()
     if seq is None:
         raise Invalid(
             f'Job {job_id} is not in the queue "{queue_name}" any more: ask for the list from its beginning.'
         )
+    if backwards:
+        return or_(jobs.c.seq < seq, and_(jobs.c.seq == seq, jobs.c.id < job_id))
     return or_(jobs.c.seq > seq, and_(jobs.c.seq == seq, jobs.c.id > job_id))

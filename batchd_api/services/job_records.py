@@ -35,8 +35,9 @@ def job_records(
     *where: ColumnElement[bool],
     order: Sequence[Any] = (),
     limit: int | None = None,
+    tail_bytes: int | None = None,
 ) -> list[dict[str, Any]]:
-    """A few statements, however many jobs there are."""
+    """A few statements, however many jobs there are. `tail_bytes` 0 reads no output at all."""
     newest_run = (
         select(flow_runs.c.id)
         .where(flow_runs.c.job_id == jobs.c.id, ~flow_runs.c.gone)
@@ -54,7 +55,8 @@ def job_records(
     rows = connection.execute(query).mappings().all()
     ran = [row["id"] for row in rows if row["attempt"]]
     these = where if limit is None else (jobs.c.id.in_(ran),)
-    tails = _tails(connection, these, _tail_bytes(len(ran))) if ran else {}
+    size = _tail_bytes(len(ran)) if tail_bytes is None else min(tail_bytes, _tail_bytes(len(ran)))
+    tails = _tails(connection, these, size) if ran and size else {}
     reasons = reasons_of(ground, connection, rows)
     return [_record(ground, row, tails.get(row["id"], {}), reasons.get(row["id"])) for row in rows]
 

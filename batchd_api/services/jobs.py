@@ -26,7 +26,7 @@ from batchd_api.services.cancellation import cancel
 from batchd_api.services.deletion import delete_jobs
 from batchd_api.services.dry_runs import preview
 from batchd_api.services.ground import Ground, sentence_of
-from batchd_api.services.job_order import IN_LINE, change_row, next_seq, prioritize
+from batchd_api.services.job_order import IN_LINE, change_row, next_seq, place_beside, prioritize
 from batchd_api.services.job_pages import page_of_all, page_of_queue
 from batchd_api.services.job_records import job_records
 from batchd_api.services.places import place_of
@@ -120,6 +120,8 @@ class Jobs:
                 change_row(connection, job_id, **values)
             if change.priority is not None:
                 prioritize(connection, _row(connection, job_id), change.priority)
+            if change.beside is not None:
+                place_beside(connection, _row(connection, job_id), change.beside)
         self._ground.changed()
 
     def cancel(self, caller: Caller, job_id: int) -> None:

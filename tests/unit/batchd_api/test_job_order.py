@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from batchd_api.db.tables import jobs
-from batchd_api.errors import StatusRefused
-from batchd_api.schemas import JobChange, Priority
+from batchd_api.errors import StatusRefused, UnknownInBody
+from batchd_api.schemas import Beside, JobChange, Priority
 from batchd_api.statuses import JobStatus
 from tests.ground import ROOT
 
@@ -91,3 +91,32 @@ def moved(line, job, priority):
     at, rest = line.index(job), [one for one in line if one != job]
     place = {"first": 0, "more": max(at - 1, 0), "less": at + 1, "last": len(rest)}[priority]
     return [*rest[:place], job, *rest[place:]]
+
+
+@pytest.mark.parametrize(
+    ("moved", "place", "other", "expected"),
+    [
+        ("a", "before", "d", "bcade"),
+        ("a", "after", "d", "bcdae"),
+        ("e", "before", "b", "aebcd"),
+        ("e", "after", "a", "aebcd"),
+        ("c", "before", "c", "abcde"),
+        ("b", "before", "c", "abcde"),
+    ],
+)
+def test_a_job_is_put_beside_another_and_those_between_move_by_one(here, moved, place, other, expected):
+    ids = {name: here.enqueue() for name in "abcde"}
+    before = sorted(here.row(job).seq for job in ids.values())
+    beside = Beside(job_id=ids[other], is_before=place == "before")
+    here.jobs.change(ROOT, ids[moved], JobChange(beside=beside))
+    assert here.order() == [ids[name] for name in expected]
+    assert sorted(here.row(job).seq for job in ids.values()) == before
+
+
+def test_a_job_is_put_beside_one_of_its_own_queue_that_stands_in_line(here):
+    here.queue("night")
+    job, foreign, done = here.enqueue(), here.enqueue("night"), here.enqueue()
+    here.set_job(done, status="Done")
+    for other, refusal in ((foreign, UnknownInBody), (999, UnknownInBody), (done, StatusRefused)):
+        with pytest.raises(refusal):
+            here.jobs.change(ROOT, job, JobChange(beside=Beside(job_id=other, is_before=True)))
