@@ -2,7 +2,9 @@
 
 InfraError
 ├── config_files.ConfigError       a configuration file that cannot be used, with path, line and key
-└── hosts.HostNotFound             a host that no file defines
+├── hosts.HostNotFound             a host that no file defines
+├── controllers.ControllerNotFound a controller that no file defines
+└── controller_errors.ControllerError   the machine of a host, or what controls it
 """
 
 
