@@ -235,7 +235,7 @@ def _read_prefect(section: Fields, state: Path, environ: Mapping[str, str]) -> P
         auth_string=SecretStr(auth_string) if auth_string else None,
         user=section.text("user") or None,
         mirror_ahead=given_or(section.integer("mirror_ahead", minimum=1), 300),
-        log_limit_bytes=given_or(section.integer("log_limit"), 1024 * 1024),
+        log_limit_bytes=given_or(section.size_bytes("log_limit"), 1024 * 1024),
     )
     section.finish()
     return settings
@@ -337,6 +337,7 @@ def _read_dispatcher(section: Fields, environ: Mapping[str, str]) -> DispatcherS
     settings = DispatcherSettings(
         workers=given_or(section.integer("workers", minimum=1, maximum=10_000), default.workers),
         poll_timeout_seconds=given_or(section.seconds("poll_timeout"), default.poll_timeout_seconds),
+        output_limit_bytes=given_or(section.size_bytes("output_limit"), default.output_limit_bytes),
         queues=section.texts("queues"),
         file_roots=None if roots is None else tuple(_expanded(r, environ).absolute() for r in roots),
         environment=environment,

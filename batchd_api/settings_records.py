@@ -93,11 +93,13 @@ class ManagerSettings:
 class DispatcherSettings:
     """`queues` None: all. `file_roots` None: anywhere but our own configuration, state and key folders.
 
-    `environment_names`: what CLEAN lets through besides the usual few.
+    `environment_names`: what CLEAN lets through besides the usual few. `output_limit_bytes`: of each stream of a
+    job whose type says nothing; 0 is no limit.
     """
 
     workers: int = 1
     poll_timeout_seconds: float = 10
+    output_limit_bytes: int = 1024**3
     queues: tuple[str, ...] | None = None
     file_roots: tuple[Path, ...] | None = None
     environment: JobEnvironment = JobEnvironment.INHERIT

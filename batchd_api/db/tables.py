@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -133,6 +134,11 @@ jobs = Table(
     Column("notes", Text),
     Column("params", JSON, nullable=False),  # string → string, as given
     Column("working_directory", Text),  # null = the type's
+    # Of this job alone; null = what its type says, else its host, else the configuration. 0 = no limit.
+    Column("timeout_seconds", Float),
+    Column("silence_seconds", Float),
+    Column("kill_after_seconds", Float),
+    Column("output_limit_bytes", BIG),  # of each stream
     Column("attempt", Integer, nullable=False, server_default="0"),  # number of the latest, 0 = none yet
     Column("reason_code", String(32)),  # why it waits or why it failed
     Column("reason_text", Text),
@@ -185,7 +191,7 @@ output = Table(
     Column("id", BIG_ID, primary_key=True),
     Column("job_id", BIG, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("stream", String(6), nullable=False),  # stdout, stderr
+    Column("stream", String(6), nullable=False),  # stdout, stderr; note: a sentence of ours about the two
     Column("offset", BIG, nullable=False),  # of the first byte within the attempt's stream
     Column("time", UtcDateTime, nullable=False),
     Column("data", LargeBinary, nullable=False),  # at most 64 KiB, exactly as written
@@ -228,6 +234,7 @@ dispatchers = Table(
     Column("workers", Integer, nullable=False),
     Column("queues", JSON(none_as_null=True)),  # names it serves; null = all
     Column("seen_at", UtcDateTime, nullable=False),
+    Column("draining", Boolean, nullable=False, server_default="0"),  # takes no new jobs
 )
 
 Row = dict[str, Any]

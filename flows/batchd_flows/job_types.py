@@ -91,6 +91,7 @@ class JobType:
     timeout_seconds: float | None = None
     silence_seconds: float | None = None
     kill_after_seconds: float | None = None
+    output_limit_bytes: int | None = None
     run_as: str | None = None
     source: Path | None = None
 
@@ -278,6 +279,7 @@ def _read_job_type(fields: Fields) -> JobType:
         timeout_seconds=fields.seconds("timeout"),
         silence_seconds=fields.seconds("silence"),
         kill_after_seconds=fields.seconds("kill_after"),
+        output_limit_bytes=fields.size_bytes("output_limit"),
         run_as=fields.text("run_as"),
         source=fields.path,
     )

@@ -13,34 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from batchd_infra.config_nodes import ConfigError, ConfigWarning, Mapping, Node, Scalar, Sequence
+from batchd_infra.quantities import MAX_DURATION_SECONDS, MAX_SIZE_BYTES, bytes_of, seconds_of
 
 EnumType = TypeVar("EnumType", bound=enum.Enum)
 Value = TypeVar("Value")
 
 _TRUE = frozenset({"true", "yes", "on", "y"})
 _FALSE = frozenset({"false", "no", "off", "n"})
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)")
-_UNIT_SECONDS = {
-    "ms": 0.001,
-    "s": 1,
-    "sec": 1,
-    "min": 60,
-    "m": 60,
-    "h": 3600,
-    "d": 86400,
-    "day": 86400,
-    "w": 604800,
-}
-_UNIT_SECONDS |= {
-    "second": 1,
-    "seconds": 1,
-    "minutes": 60,
-    "minute": 60,
-    "hour": 3600,
-    "hours": 3600,
-    "days": 86400,
-}
-MAX_DURATION_SECONDS = 100 * 365 * 86400
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 
 
@@ -155,13 +134,21 @@ class Fields:
         text = self.text(key)
         if text is None:
             return None
-        match = _DURATION.fullmatch(text.strip().lower())
-        unit = (unit_seconds if not match[2] else _UNIT_SECONDS.get(match[2])) if match else None
-        if match is None or unit is None:
+        value = seconds_of(text, unit_seconds=unit_seconds)
+        if value is None:
             raise self.error(key, f"must be a number, perhaps with a unit as in '5 min', not {_shown(text)}")
-        value = float(match[1]) * unit
         if value > MAX_DURATION_SECONDS:
             raise self.error(key, "is longer than a hundred years")
+        return value
+
+    def size_bytes(self, key: str) -> int | None:
+        """A size: a number of bytes, or a number with a unit (`500M`, `2 GiB`)."""
+        text = self.text(key)
+        if text is None:
+            return None
+        value = bytes_of(text)
+        if value is None or value > MAX_SIZE_BYTES:
+            raise self.error(key, f"must be a size such as 500M or 2G, not {_shown(text)}")
         return value
 
     def time(self, key: str) -> str | None:
