@@ -17,10 +17,10 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import insert, select, update
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import attempts, flow_runs, jobs, output, queues
+from batchd_api.db.tables import attempts, jobs, queues
 from batchd_api.db.upgrade import upgrade
 from batchd_api.dispatching import Dispatching, build_dispatching
 from batchd_api.parts import Parts
@@ -37,6 +37,7 @@ from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.orchestrator_client import prefect_client
 from batchd_infra.hosts import Hosts
 from tests.prefect_server import PrefectServer
+from tests.records import Records, witness_script
 
 ROOT = Caller(name="root", grants=SUPERUSER)
 LIMIT_SECONDS = 60.0
@@ -51,7 +52,7 @@ async def until(condition: Callable[[], Any], what: str) -> Any:
     return found
 
 
-class Daemon:
+class Daemon(Records):
     """`start` and `stop` as often as wanted: the same name, database and folders each time."""
 
     def __init__(
@@ -67,6 +68,7 @@ class Daemon:
         self.server = server
         self.folder = folder
         self.clock = clock
+        self.enqueued: list[int] = []
         self.database = Database(f"sqlite:///{folder / 'batchd.db'}")
         upgrade(self.database)
         with self.database.write() as connection:
@@ -139,13 +141,13 @@ class Daemon:
 
     def enqueue(self, script: str, queue: str = "default", **fields: Any) -> int:
         params = {"command": f"sh -c {shlex.quote(script)}"}
-        return self.jobs.enqueue(ROOT, queue, NewJob(**({"type": "command", "params": params} | fields)))
+        new = NewJob(**({"type": "command", "params": params} | fields))
+        self.enqueued.append(self.jobs.enqueue(ROOT, queue, new))
+        return self.enqueued[-1]
 
     def witness(self, queue: str = "default", *, between: str = "", **fields: Any) -> int:
         """A job that says in a file when it starts and ends."""
-        said = shlex.quote(str(self.folder / "witness"))
-        words = f"$BATCHD_JOB_ID $BATCHD_QUEUE >> {said}"
-        return self.enqueue(f"echo start {words}; {between or ':'}; echo end {words}", queue, **fields)
+        return self.enqueue(witness_script(self.witness_file, between), queue, **fields)
 
     def queue(self, name: str, **fields: Any) -> str:
         row = {"name": name, "title": name, "enabled": True, "schedule_name": "anytime"} | fields
@@ -163,42 +165,6 @@ class Daemon:
         self.jobs.change(ROOT, job_id, JobChange(**fields))
 
     # What came of it
-
-    def rows(self, query: Select[Any]) -> list[Any]:
-        with self.database.read() as connection:
-            return list(connection.execute(query))
-
-    def job(self, job_id: int) -> Any:
-        return self.rows(select(jobs).where(jobs.c.id == job_id))[0]
-
-    def attempts(self, job_id: int) -> list[Any]:
-        return self.rows(select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number))
-
-    def runs(self, job_id: int) -> list[Any]:
-        query = select(flow_runs).where(flow_runs.c.job_id == job_id)
-        return self.rows(query.order_by(flow_runs.c.attempt, flow_runs.c.number))
-
-    def output(self, job_id: int) -> bytes:
-        query = select(output.c.data).where(output.c.job_id == job_id).order_by(output.c.id)
-        return b"".join(row.data for row in self.rows(query))
-
-    def witnessed(self) -> list[tuple[str, int]]:
-        """(start or end, job), in the order of time."""
-        file = self.folder / "witness"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [(line.split()[0], int(line.split()[1])) for line in lines]
-
-    def starts(self, job_id: int | None = None) -> list[int]:
-        return [job for what, job in self.witnessed() if what == "start" and job_id in (None, job)]
-
-    def most_at_once(self, *job_ids: int) -> int:
-        """Of these jobs, else of all."""
-        now = most = 0
-        for what, job in self.witnessed():
-            if not job_ids or job in job_ids:
-                now += 1 if what == "start" else -1
-                most = max(most, now)
-        return most
 
     async def status(self, job_id: int, status: str) -> Any:
         await until(lambda: self.job(job_id).status == status, f"job {job_id} is {status}")

@@ -44,7 +44,9 @@ def until(seconds: float, what: str, look: Callable[[], T | None]) -> T:
 class Installation:
     """A configuration with its state folder. Every process that comes of it, jobs too, carries its mark."""
 
-    def __init__(self, folder: Path, *, settings: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, settings: str = "", prefect: str = "", dispatcher: str = "workers: 4"
+    ) -> None:
         self.folder = folder
         self.state = folder / "state"
         self.port, self.prefect_port = free_port(), free_port()
@@ -54,8 +56,8 @@ class Installation:
         folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(
             f"state_directory: {self.state}\nmanager: {{port: {self.port}}}\n"
-            f"prefect: {{port: {self.prefect_port}}}\n"
-            f"logging: {{target: {self.log}}}\ndispatcher: {{workers: 4}}\n{settings}"
+            f"prefect: {{{prefect or f'port: {self.prefect_port}'}}}\n"
+            f"logging: {{target: {self.log}}}\ndispatcher: {{{dispatcher}}}\n{settings}"
         )
 
     # The programs
