@@ -115,6 +115,7 @@ queues = Table(
     Column("host_name", Text),
     Column("autostart_job_count", Integer),
     Column("max_jobs", Integer),
+    Column("notify", JSON(none_as_null=True)),  # list of {"event", "target"}; null = nobody is told
 )
 
 jobs = Table(
@@ -134,6 +135,7 @@ jobs = Table(
     Column("notes", Text),
     Column("params", JSON, nullable=False),  # string → string, as given
     Column("working_directory", Text),  # null = the type's
+    Column("notify", JSON(none_as_null=True)),  # as of a queue, for this job besides
     # Of this job alone; null = what its type says, else its host, else the configuration. 0 = no limit.
     Column("timeout_seconds", Float),
     Column("silence_seconds", Float),
@@ -177,6 +179,12 @@ attempts = Table(
     # How far the run's Prefect log has come: the last `output.id` in it, and how many bytes in all.
     Column("logged_output_id", BIG, nullable=False, server_default="0"),
     Column("logged_bytes", BIG, nullable=False, server_default="0"),
+    # How far the command says it is: per cent, the words it said so in, when it will be done at this rate.
+    Column("progress_percent", Float),
+    Column("progress_text", Text),
+    Column("progress_at", UtcDateTime),
+    Column("progress_eta", UtcDateTime),
+    Column("long_noted", Boolean, nullable=False, server_default="0"),  # somebody was told that it runs long
     UniqueConstraint("job_id", "number"),
     sqlite_autoincrement=True,
 )
@@ -235,6 +243,80 @@ dispatchers = Table(
     Column("queues", JSON(none_as_null=True)),  # names it serves; null = all
     Column("seen_at", UtcDateTime, nullable=False),
     Column("draining", Boolean, nullable=False, server_default="0"),  # takes no new jobs
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    # What the mirror has written beside a flow run. It goes when the run's row has gone: Prefect keeps a
+    # run's artifacts when the run is deleted.
+    Column("id", String(36), primary_key=True),  # Prefect's id
+    Column("flow_run_id", String(36), nullable=False),
+    Column("kind", String(8), nullable=False),  # progress, result
+    Column("shown_percent", Float),
+    Column("shown_at", UtcDateTime, nullable=False),
+    UniqueConstraint("flow_run_id", "kind"),
+)
+
+metric_shapes = Table(
+    "metric_shapes",
+    metadata,
+    # The names and kinds that many dumps share: a dump itself holds figures alone.
+    Column("id", BIG_ID, primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("names", JSON, nullable=False),  # list of [name, kind]
+)
+
+metric_dumps = Table(
+    "metric_dumps",
+    metadata,
+    Column("id", BIG_ID, primary_key=True),
+    Column("time", UtcDateTime, nullable=False, index=True),
+    Column("daemon", String(10), nullable=False),
+    Column("shape_id", BIG, ForeignKey("metric_shapes.id"), nullable=False, index=True),
+    Column("figures", LargeBinary, nullable=False),  # compressed JSON, in the order of the shape's names
+)
+
+run_times = Table(
+    "run_times",
+    metadata,
+    # How long the runs of a type on a host took, ever: what the retention of jobs does not take away.
+    Column("type_name", Text, primary_key=True),
+    Column("host_name", Text, primary_key=True),  # `localhost` for the dispatcher's own machine
+    Column("count", BIG, nullable=False),
+    Column("mean", Float, nullable=False),  # seconds, as all of these
+    Column("squares", Float, nullable=False),  # sum of the squared distances from the mean
+    Column("min", Float, nullable=False),
+    Column("max", Float, nullable=False),
+    Column("usual", Float),  # of the successful ones, the latest counting most
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    # Counts that only grow, written with what they count, whichever process does it.
+    Column("name", String(32), primary_key=True),
+    Column("queue_name", NAME, primary_key=True),
+    Column("type_name", Text, primary_key=True),
+    Column("detail", String(64), primary_key=True),  # what the name is divided by: a reason, a bucket
+    Column("value", Float, nullable=False),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    # The outbox: written with what is to be told, removed when it was told or given up.
+    Column("id", BIG_ID, primary_key=True),
+    Column("target", Text, nullable=False),  # a name in `notify.targets`
+    Column("event", String(16), nullable=False),
+    Column("queue_name", NAME, nullable=False),
+    Column("job_id", BIG),  # null: it is about the queue
+    Column("attempt", Integer),
+    Column("text", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("next_try_at", UtcDateTime, nullable=False, index=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    sqlite_autoincrement=True,
 )
 
 Row = dict[str, Any]
