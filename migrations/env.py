@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from batchd_api.db.tables import metadata
+from batchd_api.db.host_tables import metadata  # and with it all the others
 
 
 def run(connection: Connection) -> None:
