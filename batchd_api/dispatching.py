@@ -25,7 +25,7 @@ from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.recorder import Recorder
 from batchd_api.retention import Retention, living_folders, remove_leftovers
-from batchd_api.settings_records import JobEnvironment, Settings
+from batchd_api.settings_records import JobEnvironment
 from batchd_api.watch import Watch
 from batchd_api.window_mirror import QueueWindows, WindowMirror
 from batchd_api.world import WorldStore
@@ -105,7 +105,7 @@ def build_dispatching(
         database=database,
         world=WorldStore(database, parts.job_types, host_views(parts.hosts), settings.timezone),
         recorder=Recorder(database),
-        launches=Launches(database, parts.job_types, _launch_settings(settings)),
+        launches=Launches(database, parts.job_types, _launch_settings(parts)),
         mirror=mirror,
         machine=LocalMachine(),
         workers=settings.dispatcher.workers,
@@ -159,7 +159,8 @@ def tidy_up(parts: Parts, now: datetime) -> None:
     remove_leftovers(folder, partial(living_folders, parts.database))
 
 
-def _launch_settings(settings: Settings) -> LaunchSettings:
+def _launch_settings(parts: Parts) -> LaunchSettings:
+    settings = parts.settings
     folder = settings.state_directory / ATTEMPTS_FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     return LaunchSettings(
@@ -170,4 +171,6 @@ def _launch_settings(settings: Settings) -> LaunchSettings:
         environment=dict(os.environ),
         clean_environment=settings.dispatcher.environment is JobEnvironment.CLEAN,
         auth_disabled=settings.manager.auth.disabled,
+        output_limit_bytes=settings.dispatcher.output_limit_bytes,
+        file_roots=parts.file_roots,
     )

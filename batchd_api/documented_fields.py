@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchd_api.job_limits import DURATIONS, SIZE
 from batchd_api.permissions import Right
 from batchd_api.queries import MAX_LIMIT, MAX_OPENINGS, STREAMS
 from batchd_api.schemas import MAX_COUNT, Priority
@@ -16,6 +17,10 @@ _TEXT: Schema = {"type": "string"}
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 _TIME_OR_NULL: Schema = {"type": ["string", "null"], "format": "date-time"}
 _COUNT_OR_NULL: Schema = {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_COUNT}
+_DURATION: Schema = {
+    "type": ["number", "string", "null"],
+    "description": "seconds, or such as 10 min; 0: none",
+}
 _TEXTS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 _WEEKDAYS: Schema = {"type": ["array", "null"], "items": {"type": "string"}}
 _CLOCK: Schema = {"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}:[0-9]{2}$"}
@@ -42,6 +47,13 @@ _JOB: Fields = {
     "notes": _TEXT_OR_NULL,
     "working_directory": _TEXT_OR_NULL,
 }
+_LIMITS: Fields = {
+    **dict.fromkeys(DURATIONS, _DURATION),
+    SIZE: {
+        "type": ["integer", "string", "null"],
+        "description": "of each stream: bytes, or such as 500M; 0: no limit",
+    },
+}
 _WINDOW: Fields = {"weekdays": _WEEKDAYS, "time": _PERIODS}
 _PASSWORD: Fields = {"password": _TEXT}
 
@@ -49,7 +61,7 @@ BODIES: dict[tuple[str, str], tuple[Fields, tuple[str, ...]]] = {
     ("POST", "/queue"): ({"name": _TEXT, **_QUEUE}, ("name",)),
     ("PUT", "/queue/{name}"): (_QUEUE, ()),
     ("POST", "/queue/{name}"): (
-        {"type": _TEXT, **_JOB, "status": {"enum": [JobStatus.NEW, JobStatus.POSTPONED]}},
+        {"type": _TEXT, **_JOB, **_LIMITS, "status": {"enum": [JobStatus.NEW, JobStatus.POSTPONED]}},
         ("type",),
     ),
     ("PUT", "/job/{job_id}"): (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -22,11 +22,13 @@ from batchd_api.world import usable_schedule
 from batchd_flows.command_lines import CommandLine, compile_command
 from batchd_flows.environment import job_environment
 from batchd_flows.errors import FlowsError
+from batchd_flows.file_parameters import require_files
 from batchd_flows.job_types import JobType, JobTypes, OnFail, resolve_params
+from batchd_flows.limits import KILL_AFTER_SECONDS, LIMIT_NAMES, Limits
 from batchd_flows.supervisor import Launch
 from batchd_flows.windows import Schedule, is_open
-
-KILL_AFTER_SECONDS = 10.0
+from batchd_infra.errors import InfraError
+from batchd_infra.file_roots import FileRoots
 
 
 class Look(StrEnum):
@@ -56,6 +58,8 @@ class LaunchSettings:
     environment: Mapping[str, str]  # the dispatcher's own
     clean_environment: bool = False
     auth_disabled: bool = False
+    output_limit_bytes: int | None = None
+    file_roots: FileRoots = field(default_factory=FileRoots)
 
 
 class Launches:
@@ -136,9 +140,13 @@ class Launches:
     def grace_seconds(self, attempt: Attempt) -> float:
         """How long its tree has between TERM and KILL."""
         row = self._job(attempt)
-        if row is None or row["type_name"] not in self._job_types:
-            return KILL_AFTER_SECONDS
-        return self._job_types.get(row["type_name"]).kill_after_seconds or KILL_AFTER_SECONDS
+        return KILL_AFTER_SECONDS if row is None else self._limits(row).grace_seconds
+
+    def _limits(self, row: RowMapping) -> Limits:
+        """The job's own before its type's."""
+        own = Limits(**{name: row[name] for name in LIMIT_NAMES})
+        known = row["type_name"] in self._job_types
+        return own.before(Limits.of(self._job_types.get(row["type_name"]))) if known else own
 
     def launch(self, attempt: Attempt) -> Launch:
         """The complete command. Raises CannotLaunch with a sentence."""
@@ -147,6 +155,7 @@ class Launches:
             raise CannotLaunch("the job was deleted")
         try:
             job_type = self._job_types.get(row["type_name"])
+            self._require_files(attempt, job_type, row)
             params = resolve_params(job_type, row["params"], variables=self._settings.variables)
             command = compile_command(
                 job_type,
@@ -155,17 +164,28 @@ class Launches:
                 global_variables=self._settings.variables,
                 default_syntax=self._settings.default_syntax,
             )
-        except FlowsError as error:
+        except (FlowsError, InfraError) as error:
             raise CannotLaunch(str(error)) from error
+        limits = self._limits(row).before(Limits(output_limit_bytes=self._settings.output_limit_bytes))
         return Launch(
             folder=self.folder(attempt),
             script=command.script,
             environment=self._environment(attempt, job_type, command),
             working_directory=row["working_directory"] or job_type.working_directory,
-            timeout_seconds=job_type.timeout_seconds,
-            silence_seconds=job_type.silence_seconds,
-            kill_after_seconds=job_type.kill_after_seconds or KILL_AFTER_SECONDS,
+            # None and 0 are both no limit by now.
+            timeout_seconds=limits.timeout_seconds or None,
+            silence_seconds=limits.silence_seconds or None,
+            kill_after_seconds=limits.grace_seconds,
+            output_limit_bytes=limits.output_limit_bytes or None,
         )
+
+    def _require_files(self, attempt: Attempt, job_type: JobType, job: RowMapping) -> None:
+        """Links may have been swapped since the enqueue, and files of types may have changed."""
+        roots, is_here = self._settings.file_roots, attempt.host_name is None
+        if job["working_directory"] and is_here:
+            roots.require(Path(job["working_directory"]))
+        folder = (job["working_directory"] or job_type.working_directory) if is_here else None
+        require_files(job_type, job["params"], roots, folder=folder)
 
     def _environment(self, attempt: Attempt, job_type: JobType, command: CommandLine) -> dict[str, str]:
         """What a type's file sets stands above parameters that its author did not declare."""
@@ -179,7 +199,10 @@ class Launches:
         return {**inherited, **command.environment, **job_type.environment, **declared, **ours}
 
     def _job(self, attempt: Attempt) -> RowMapping | None:
-        columns = (jobs.c.type_name, jobs.c.params, jobs.c.working_directory)
+        columns = (
+            *(jobs.c.type_name, jobs.c.params, jobs.c.working_directory),
+            *(jobs.c[name] for name in LIMIT_NAMES),
+        )
         query = select(*columns).where(jobs.c.id == attempt.job_id)
         with self._database.read() as connection:
             return connection.execute(query).mappings().one_or_none()

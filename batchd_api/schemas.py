@@ -14,9 +14,11 @@ from enum import StrEnum
 from typing import Any
 
 from batchd_api.errors import Invalid
+from batchd_api.job_limits import limits_in
 from batchd_api.permissions import DEFAULT_HOST
 from batchd_api.statuses import JobStatus
 from batchd_api.times import parse_time
+from batchd_flows.limits import Limits
 
 MAX_NAME_LENGTH = 64
 MAX_COUNT = 2**31 - 1
@@ -44,6 +46,7 @@ class NewJob:
     notes: str | None = None
     status: JobStatus = JobStatus.NEW
     working_directory: str | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,7 @@ def new_job(body: Mapping[str, Any]) -> NewJob:
         notes=text_in(body, "notes"),
         status=status,
         working_directory=_folder(body) or None,
+        limits=limits_in(body),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, LargeBinary, and_, case, func, select
 
 from batchd_api.db.tables import attempts, flow_runs, jobs, output
+from batchd_api.job_limits import shown_limits
 from batchd_api.services.ground import Ground
 from batchd_api.services.reasons import reasons_of
 from batchd_api.times import format_time
@@ -46,7 +47,13 @@ def job_records(
         .scalar_subquery()
     )
     query = (
-        select(jobs, attempts.c.ended_at, attempts.c.exit_code, newest_run.label("flow_run_id"))
+        select(
+            jobs,
+            attempts.c.ended_at,
+            attempts.c.exit_code,
+            attempts.c.output_cut,
+            newest_run.label("flow_run_id"),
+        )
         .join_from(jobs, attempts, _latest_attempt(), isouter=True)
         .where(*where)
         .order_by(*order)
@@ -134,6 +141,8 @@ def _record(
         "flow_run_id": row["flow_run_id"],
         "flow_run_url": _flow_run_url(ground, row["flow_run_id"]),
         "working_directory": row["working_directory"],
+        **shown_limits(row),
+        "output_cut": bool(row["output_cut"]),
     }
 
 

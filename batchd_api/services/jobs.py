@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ from batchd_api.services.cancellation import cancel
 from batchd_api.services.deletion import delete_jobs
 from batchd_api.services.dry_runs import preview
 from batchd_api.services.ground import Ground, sentence_of
+from batchd_api.services.job_files import require_files_of_change, require_files_of_new
 from batchd_api.services.job_order import IN_LINE, change_row, next_seq, place_beside, prioritize
 from batchd_api.services.job_pages import page_of_all, page_of_queue
 from batchd_api.services.job_records import job_records
@@ -49,6 +51,7 @@ class Jobs:
         job_type = self._ground.known_type(new.type)
         host = None if new.host_name is None else self._ground.known_host(new.host_name)
         params = self._params(job_type, new.params)
+        require_files_of_new(self._ground, queue_name, job_type, new)
         now = self._ground.clock()
         with self._ground.database.write() as connection:
             queue = lock_queue(connection, queue_name)
@@ -66,6 +69,7 @@ class Jobs:
                 "notes": new.notes,
                 "params": params,
                 "working_directory": new.working_directory,
+                **asdict(new.limits),
             }
             job_id = int(connection.execute(insert(jobs).values(values).returning(jobs.c.id)).scalar_one())
             autostart.look_at(connection, queue_name)
@@ -77,6 +81,7 @@ class Jobs:
         job_type = self._ground.known_type(new.type)
         host = None if new.host_name is None else self._ground.known_host(new.host_name)
         params = self._params(job_type, new.params)
+        require_files_of_new(self._ground, queue_name, job_type, new)
         with self._ground.database.read() as connection:
             queue = lock_queue(connection, queue_name)
         self._require_creation(caller, queue, job_type.name, host)
@@ -107,6 +112,7 @@ class Jobs:
 
     def change(self, caller: Caller, job_id: int, change: JobChange) -> None:
         """All of it or nothing."""
+        require_files_of_change(self._ground, job_id, change)
         with self._ground.database.write() as connection:
             job = _row(connection, job_id)
             target = job.queue_name if change.move_to is None else change.move_to

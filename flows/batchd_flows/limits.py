@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 KILL_AFTER_SECONDS = 10.0
 
@@ -22,15 +22,16 @@ class Limits:
     @classmethod
     def of(cls, record: object) -> Limits:
         """What a job's row, a job type or a host says: its fields of these names."""
-        return cls(**{field.name: getattr(record, field.name, None) for field in fields(cls)})
+        return cls(**{name: getattr(record, name, None) for name in LIMIT_NAMES})
 
     def before(self, other: Limits) -> Limits:
         """These; the other's where these say nothing."""
-        mine = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Limits(
-            **{name: getattr(other, name) if value is None else value for name, value in mine.items()}
-        )
+        mine = asdict(self)
+        return Limits(**{name: getattr(other, name) if mine[name] is None else mine[name] for name in mine})
 
     @property
     def grace_seconds(self) -> float:
         return KILL_AFTER_SECONDS if self.kill_after_seconds is None else self.kill_after_seconds
+
+
+LIMIT_NAMES = tuple(field.name for field in fields(Limits))
