@@ -25,6 +25,7 @@ from batchd_api.dispatcher import Dispatcher
 from batchd_api.dispatching import build_dispatching, tidy_for_ever
 from batchd_api.errors import BatchdError, StartupError
 from batchd_api.facade import FacadeParts, create_facade
+from batchd_api.file_access import file_roots
 from batchd_api.old_database import refuse_originals
 from batchd_api.options import FacadeOptions
 from batchd_api.parts import Parts
@@ -85,6 +86,7 @@ def opened(config: Path | None, mode: str | None) -> Iterator[Parts]:
             job_types=job_types,
             hosts=hosts,
             installation_id=installation_id,
+            file_roots=file_roots(settings, hosts, config, os.environ),
         )
 
 
@@ -181,6 +183,7 @@ async def _serve(parts: Parts, tasks: list[asyncio.Task[object]], wake: Callable
             clock=lambda: datetime.now(UTC),
             changed=partial(_wake_from_a_thread, loop, wake),
             variables=settings.variables,
+            file_roots=parts.file_roots,
             prefect_state=prefect.sentence if settings.prefect.api_url is None else lambda: NOT_EMBEDDED,
         )
     )

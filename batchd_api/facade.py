@@ -37,6 +37,7 @@ from batchd_api.services.stats import Stats
 from batchd_api.services.users import Permissions, Users
 from batchd_api.web_client import WebClient
 from batchd_flows.job_types import JobTypes
+from batchd_infra.file_roots import FileRoots
 from batchd_infra.hosts import Hosts
 
 
@@ -57,6 +58,7 @@ class FacadeParts:
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     prefect_state: Callable[[], str] = lambda: NOT_EMBEDDED
     passwords: Passwords | None = None
+    file_roots: FileRoots = field(default_factory=FileRoots)
 
 
 def create_facade(parts: FacadeParts) -> FastAPI:
@@ -102,6 +104,7 @@ def _services(parts: FacadeParts) -> Services:
         variables=parts.variables,
         prefect_ui_url=parts.options.prefect_ui_url,
         default_syntax=parts.options.default_syntax,
+        file_roots=parts.file_roots,
     )
     passwords = parts.passwords or Passwords(static_salt=parts.options.static_salt)
     users, queues = Users(parts.database, passwords, parts.clock), Queues(ground)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batchd_api.db.session import Database
 from batchd_api.settings_records import DaemonMode, Settings
 from batchd_flows.job_types import JobTypes
+from batchd_infra.file_roots import FileRoots
 from batchd_infra.hosts import Hosts
 
 
@@ -18,6 +19,7 @@ class Parts:
     job_types: JobTypes
     hosts: Hosts
     installation_id: str
+    file_roots: FileRoots = field(default_factory=FileRoots)
 
     @property
     def serves(self) -> bool:

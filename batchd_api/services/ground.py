@@ -12,6 +12,7 @@ from batchd_api.db.session import Database
 from batchd_api.errors import UnknownInBody
 from batchd_flows.errors import FlowsError
 from batchd_flows.job_types import JobType, JobTypes
+from batchd_infra.file_roots import FileRoots
 from batchd_infra.hosts import Hosts
 
 
@@ -30,6 +31,7 @@ class Ground:
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     prefect_ui_url: str | None = None
     default_syntax: str = "Shell"
+    file_roots: FileRoots = field(default_factory=FileRoots)
 
     def known_host(self, name: str) -> str:
         """The host's own name; Invalid if no file defines it."""

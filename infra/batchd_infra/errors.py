@@ -2,6 +2,7 @@
 
 InfraError
 ├── config_files.ConfigError       a configuration file that cannot be used, with path, line and key
+├── file_roots.FileForbidden       a path that jobs may not use
 ├── hosts.HostNotFound             a host that no file defines
 ├── controllers.ControllerNotFound a controller that no file defines
 └── controller_errors.ControllerError   the machine of a host, or what controls it
