@@ -78,6 +78,13 @@ class CredentialsRefused(ControllerError):
         )
 
 
+class ControllerMisconfigured(ControllerError):
+    """The controller's file names something that is not there, or nothing where something is needed."""
+
+    def __init__(self, host_name: str, controller: str, why: str) -> None:
+        super().__init__(host_name, f"controller {controller} cannot work as configured: {shortened(why)}.")
+
+
 class ActionRefused(ControllerError):
     """The API said no, and will again: a quota, a lack of capacity, a wrong setting, a broken disk."""
 

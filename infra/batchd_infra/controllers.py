@@ -18,13 +18,23 @@ from batchd_infra.config_files import (
     record_name,
 )
 from batchd_infra.controller import Controller, HostSettingsWrong
+from batchd_infra.docker_container import DockerController, read_docker_settings
+from batchd_infra.ec2_instance import Ec2Controller
+from batchd_infra.ec2_settings import read_ec2_settings
 from batchd_infra.errors import InfraError
 from batchd_infra.fake_controller import FakeController, FakeSettings
 from batchd_infra.hosts import LOCAL_CONTROLLER, Host
+from batchd_infra.libvirt_domain import LibvirtController, read_libvirt_settings
+from batchd_infra.linode_instance import LinodeController
+from batchd_infra.linode_settings import read_linode_settings
 from batchd_infra.local_host import LocalController
 
 
 class Driver(enum.StrEnum):
+    LIBVIRT = "libvirt"
+    DOCKER = "docker"
+    AWSEC2 = "awsec2"
+    LINODE = "linode"
     FAKE = "fake"
 
 
@@ -78,6 +88,22 @@ def _read_controller(fields: Fields) -> Controller:
     return _READERS[driver](name, enable, fields)
 
 
+def _read_libvirt(name: str, enable: bool, fields: Fields) -> Controller:
+    return LibvirtController(name, read_libvirt_settings(fields), enable_start_stop=enable)
+
+
+def _read_docker(name: str, enable: bool, fields: Fields) -> Controller:
+    return DockerController(name, read_docker_settings(fields), enable_start_stop=enable)
+
+
+def _read_ec2(name: str, enable: bool, fields: Fields) -> Controller:
+    return Ec2Controller(name, read_ec2_settings(fields), enable_start_stop=enable)
+
+
+def _read_linode(name: str, enable: bool, fields: Fields) -> Controller:
+    return LinodeController(name, read_linode_settings(fields), enable_start_stop=enable)
+
+
 def _read_fake(name: str, enable: bool, fields: Fields) -> Controller:
     settings = FakeSettings(
         startup_seconds=given_or(fields.seconds("startup_seconds"), 1.0),
@@ -87,7 +113,13 @@ def _read_fake(name: str, enable: bool, fields: Fields) -> Controller:
 
 
 _READERS: Mapping[Driver, Callable[[str, bool, Fields], Controller]] = MappingProxyType(
-    {Driver.FAKE: _read_fake}
+    {
+        Driver.LIBVIRT: _read_libvirt,
+        Driver.DOCKER: _read_docker,
+        Driver.AWSEC2: _read_ec2,
+        Driver.LINODE: _read_linode,
+        Driver.FAKE: _read_fake,
+    }
 )
 
 
