@@ -21,8 +21,8 @@ from botocore.exceptions import (
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
-    ResponseParserError,
 )
+from botocore.parsers import ResponseParserError
 
 from batchd_infra.addresses import AddressKind, address_kind
 from batchd_infra.controller import (
