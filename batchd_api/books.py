@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, insert, or_, select, true, update
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import IS_ALIVE, IS_GONE, attempts, flow_runs, installation, jobs, output, queues
-from batchd_api.reconcile import FINAL, AttemptView, RowView, RunView
+from batchd_api.db.tables import (
+    IS_ALIVE,
+    IS_GONE,
+    IS_LIVE,
+    attempts,
+    flow_runs,
+    installation,
+    jobs,
+    output,
+    queues,
+)
+from batchd_api.reconcile import AttemptView, RowView, RunView
 from batchd_api.statuses import AttemptState, JobStatus
 from batchd_api.world import LOOK_AHEAD, reason_of
 
@@ -128,7 +138,7 @@ class Books:
 
     def live_runs(self) -> dict[str, LiveRun]:
         """The runs that should be live in Prefect, by their ids."""
-        query = select(flow_runs).where(~flow_runs.c.gone, flow_runs.c.shown.not_in(sorted(FINAL)))
+        query = select(flow_runs).where(~flow_runs.c.gone, IS_LIVE)
         with self._database.read() as connection:
             return {
                 row["id"]: LiveRun(name=row["name"], run=_run_view(row))
@@ -138,7 +148,7 @@ class Books:
     def going(self) -> set[str]:
         """The runs that are to be removed."""
         with self._database.read() as connection:
-            return set(connection.execute(select(flow_runs.c.id).where(flow_runs.c.gone)).scalars())
+            return set(connection.execute(select(flow_runs.c.id).where(IS_GONE)).scalars())
 
     def gone(self, limit: int) -> list[str]:
         """Runs to be removed whose process tree has ended."""
@@ -179,8 +189,11 @@ class Books:
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
 
-    def backlog(self, attempt_id: int, limit: int) -> Backlog | None:
-        """The next rows for its Prefect log; None when there are none or the run does not exist."""
+    def backlog(self, attempt_id: int, limit: int, limit_bytes: int) -> Backlog | None:
+        """The next rows for its Prefect log; None when there are none or the run does not exist.
+
+        Once `limit_bytes` are in it, only what we have to say about the output.
+        """
         with self._database.read() as connection:
             row = connection.execute(_backlog_head(attempt_id)).mappings().first()
             if row is None:
@@ -191,6 +204,7 @@ class Books:
                     output.c.job_id == row["job_id"],
                     output.c.attempt == row["number"],
                     output.c.id > row["logged_output_id"],
+                    output.c.stream == NOTE if row["logged_bytes"] >= limit_bytes else true(),
                 )
                 .order_by(output.c.id)
                 .limit(limit)
@@ -202,12 +216,12 @@ class Books:
             attempt_id=attempt_id, run_id=row["run_id"], logged_bytes=row["logged_bytes"], rows=rows
         )
 
-    def note_logged(self, backlog: Backlog, logged_bytes: int) -> None:
+    def note_logged(self, attempt_id: int, last_output_id: int, logged_bytes: int) -> None:
         with self._database.write() as connection:
             connection.execute(
                 update(attempts)
-                .where(attempts.c.id == backlog.attempt_id)
-                .values(logged_output_id=backlog.rows[-1][0], logged_bytes=logged_bytes)
+                .where(attempts.c.id == attempt_id)
+                .values(logged_output_id=last_output_id, logged_bytes=logged_bytes)
             )
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, func, select
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import attempts, jobs, output
+from batchd_api.db.tables import attempts, jobs, metric_dumps, metric_shapes, output
 from batchd_api.services.deletion import delete_jobs
 from batchd_api.statuses import AttemptState, JobStatus
 
@@ -25,7 +25,12 @@ BY = "retention"
 OUTPUT_ROWS_AT_ONCE = 100  # of at most 64 KiB
 PAGES_AT_ONCE = 1000  # 4 MB: a fifth of a second on a slow disk
 SPARE_PART = 10  # one page in so many may stay unused, for what is written next
+DUMPS_AT_ONCE = 500
+# From such an age on, one record of such a time is enough: a year of them stays small.
+THINNER = ((timedelta(days=3), timedelta(minutes=1)), (timedelta(days=30), timedelta(minutes=10)))
+THIN_SPAN = timedelta(days=3)  # what came of age within this time, a weekend's rest included
 
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _ATTEMPT_FOLDER = re.compile(r"\d+\.\d+")
 
 
@@ -108,4 +113,52 @@ def living_folders(database: Database) -> set[str]:
 def _ended_before(moment: datetime) -> tuple[ColumnElement[bool], ...]:
     """With its whole process tree: an attempt is alive until that is gone."""
     alive = exists().where(attempts.c.job_id == jobs.c.id, attempts.c.state != AttemptState.ENDED)
-    return (jobs.c.status.in_(ENDS), jobs.c.end_time < moment, ~alive)
+    status = func.coalesce(
+        jobs.c.status, ""
+    )  # the plain column leads SQLite to an index of all that has ended
+    return (status.in_(ENDS), jobs.c.end_time < moment, ~alive)
+
+
+class MetricRetention:
+    """Stored metrics go after their days; what is kept for longer than three gets thinner with age.
+
+    `metric_records_days`: 0 keeps everything.
+    """
+
+    def __init__(self, database: Database, metric_records_days: float) -> None:
+        self._database = database
+        self._days = metric_records_days
+
+    def sweep(self, now: datetime) -> bool:
+        """One step, some milliseconds long. Returns whether more may be to do."""
+        old = self._older_than_kept(now)[:DUMPS_AT_ONCE]
+        surplus = (
+            old or [n for age, apart in THINNER for n in self._surplus(now - age, apart)][:DUMPS_AT_ONCE]
+        )
+        used = select(metric_dumps.c.id).where(metric_dumps.c.shape_id == metric_shapes.c.id)
+        with self._database.write() as connection:
+            connection.execute(delete(metric_dumps).where(metric_dumps.c.id.in_(surplus[:DUMPS_AT_ONCE])))
+            if not surplus:
+                connection.execute(delete(metric_shapes).where(~used.exists()))
+        return bool(surplus)
+
+    def _older_than_kept(self, now: datetime) -> list[int]:
+        try:
+            end = now - timedelta(days=self._days)
+        except OverflowError:  # for longer than there has been a calendar
+            return []
+        query = select(metric_dumps.c.id).where(metric_dumps.c.time < end).limit(DUMPS_AT_ONCE)
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars()) if self._days else []
+
+    def _surplus(self, end: datetime, apart: timedelta) -> list[int]:
+        """Those that have come of age lately and lie closer together: of each slot the last one stays."""
+        query = (
+            select(metric_dumps.c.id, metric_dumps.c.time)
+            .where(metric_dumps.c.time >= end - THIN_SPAN, metric_dumps.c.time < end)
+            .order_by(metric_dumps.c.time)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        kept = {(row.time - _EPOCH) // apart: row.id for row in rows}
+        return [row.id for row in rows if kept[(row.time - _EPOCH) // apart] != row.id]

@@ -150,8 +150,11 @@ jobs = Table(
     Column("mirrored", Integer, nullable=False, server_default="0"),
     Index(None, "queue_name", "status", "seq"),
     Index(None, "status", "id"),
+    Index(None, "queue_name", "seq"),  # pages of a whole queue
     sqlite_autoincrement=True,
 )
+Index("ix_jobs_ended", jobs.c.end_time, jobs.c.id, sqlite_where=jobs.c.end_time.is_not(None),
+      postgresql_where=jobs.c.end_time.is_not(None))  # fmt: skip
 Index("ix_jobs_unmirrored", jobs.c.status, jobs.c.id, sqlite_where=jobs.c.version != jobs.c.mirrored,
       postgresql_where=jobs.c.version != jobs.c.mirrored)  # fmt: skip
 
@@ -193,13 +196,15 @@ Index("ix_attempts_alive", attempts.c.dispatcher, sqlite_where=attempts.c.state 
 # With a bound value in its place, no database would use that index; nor the one of runs to be removed.
 IS_ALIVE = attempts.c.state != literal_column("'ended'")
 
+NOTE = "note"  # no stream of the command's: a sentence of ours about its output
+
 output = Table(
     "output",
     metadata,
     Column("id", BIG_ID, primary_key=True),
     Column("job_id", BIG, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("stream", String(6), nullable=False),  # stdout, stderr; note: a sentence of ours about the two
+    Column("stream", String(6), nullable=False),  # stdout, stderr, or NOTE
     Column("offset", BIG, nullable=False),  # of the first byte within the attempt's stream
     Column("time", UtcDateTime, nullable=False),
     Column("data", LargeBinary, nullable=False),  # at most 64 KiB, exactly as written
@@ -225,6 +230,9 @@ flow_runs = Table(
 )
 Index("ix_flow_runs_gone", flow_runs.c.id, sqlite_where=text("gone"), postgresql_where=text("gone"))
 IS_GONE: ColumnElement[bool] = literal_column("flow_runs.gone")
+_LIVE = "shown NOT IN ('CANCELLED', 'COMPLETED', 'CRASHED', 'FAILED')"
+Index("ix_flow_runs_live", flow_runs.c.id, sqlite_where=text(_LIVE), postgresql_where=text(_LIVE))
+IS_LIVE: ColumnElement[bool] = literal_column(_LIVE)
 
 pools = Table(
     "pools",

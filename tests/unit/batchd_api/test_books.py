@@ -12,8 +12,11 @@ from sqlalchemy import event, insert, select, update
 from batchd_api.books import Books
 from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, flow_runs, jobs
-from batchd_api.reconcile import RunView
+from batchd_api.queries import JobsWanted
+from batchd_api.reconcile import FINAL, RunView, Shown
 from batchd_api.recorder import Recorder
+from batchd_api.retention import Retention, living_folders
+from batchd_api.schemas import ALL_STATUSES
 from batchd_api.world import LOOK_AHEAD, WorldStore
 from tests.ground import NOW, ROOT, Installation
 
@@ -263,18 +266,33 @@ def test_what_is_asked_again_and_again_never_walks_through_a_whole_table(here, b
     with plans(here.database) as steps:
         books.due(20)
         books.gone(20)
+        books.live_runs()
+        books.going()
         books.queues()
         books.entry(job_id)
         books.backlog(1, 10)
         recorder.alive("d")
         recorder.fresh(1)
         world.look(NOW, prefect_down=None)
+        Retention(here.database, 2).sweep(NOW)
+        living_folders(here.database)
+        here.jobs.in_queue("default", JobsWanted(statuses=ALL_STATUSES, limit=50, backwards=True))
     walks = [step for step in steps if step.startswith("SCAN") and step.split()[1] not in SMALL]
     # These indexes have in them only what lives or is to go.
     assert set(walks) <= {
         "SCAN attempts USING INDEX ix_attempts_alive",
         "SCAN flow_runs USING INDEX ix_flow_runs_gone",
+        "SCAN flow_runs USING INDEX ix_flow_runs_live",
     }
+    assert [step for step in steps if "ix_jobs_ended" in step]
+    assert [step for step in steps if "ix_jobs_queue_name_seq" in step]
+
+
+def test_what_lives_is_what_has_no_final_state(here, books):
+    for number, shown in enumerate([*Shown, "WaitingForWindow"]):
+        here.flow_run(1, shown, attempt=number)
+        books.note_shown(shown, shown)
+    assert set(books.live_runs()) == {*Shown, "WaitingForWindow"} - FINAL
 
 
 def test_a_step_with_nothing_to_do_asks_little(here, books):
