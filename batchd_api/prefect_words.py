@@ -11,7 +11,7 @@ from batchd_flows.job_types import JobType, JobTypes, ParameterType
 from batchd_flows.names import flow_name, pool_name, run_name, slug
 from batchd_flows.orchestrator_records import DeploymentSpec, PoolSpec, RunSpec, Waiting
 
-ENTRYPOINT = "batchd_flows.job_flow.run_job"
+ENTRYPOINT = "batchd_flows.dispatched_flow.run_job"
 VALUE_LENGTH = 1000  # Prefect refuses parameters over 512 KiB; what is longer is shown by its beginning
 NAMED_VALUES = 3
 

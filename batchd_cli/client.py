@@ -8,12 +8,16 @@ Every method may raise `Unreachable`, `ServerError` (the manager's code and sent
 all errors are `BatchError`s.
 """
 
+import os
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self, Unpack
 
+from batchd_cli import credentials
+from batchd_cli.config import Config, folders, load
 from batchd_cli.connection import TIMEOUT_SECONDS, Connection, Tls
+from batchd_cli.errors import PasswordNeeded
 from batchd_cli.handle import JobHandle
 from batchd_cli.job_calls import JobCalls, Order
 from batchd_cli.monitor_calls import MonitorCalls
@@ -79,6 +83,28 @@ def user_header(username: str) -> dict[str, str]:
     return {"X-Auth-User": username.encode(errors="surrogateescape").decode("latin-1")}
 
 
+def tls_of(config: Config) -> Tls:
+    """The certificates of the settings."""
+    return Tls(
+        certificate=config.certificate,
+        key=config.key,
+        ca_certificate=config.ca_certificate,
+        check_server=not config.disable_server_certificate_check,
+    )
+
+
+def _known_credentials(config: Config, methods: list[str]) -> dict[str, str]:
+    if "basic" not in methods:
+        return user_header(config.username)
+    password = config.password
+    if password is None:
+        found = credentials.find(credentials.default_path(), config.manager_url, config.username)
+        if found is None:
+            raise PasswordNeeded(config.username)
+        password = found.password
+    return basic(config.username, password)
+
+
 class Client(QueueCalls, JobCalls, UserCalls, MonitorCalls):
     """A manager at a URL. Not for several threads at once; close it, or use it in a `with`."""
 
@@ -96,6 +122,17 @@ class Client(QueueCalls, JobCalls, UserCalls, MonitorCalls):
                 url, headers=auth or {}, tls=tls or Tls(), trace=trace, timeout_seconds=timeout_seconds
             )
         )
+
+    @classmethod
+    def configured(cls) -> Self:
+        """The manager and user of `client.yaml`, the BATCH_* variables and `batch login`; nobody is asked.
+
+        Errors: ConfigError; PasswordNeeded.
+        """
+        config = load({}, os.environ, folders())
+        client = cls(config.manager_url, tls=tls_of(config))
+        client.authenticate(_known_credentials(config, [] if config.disable_auth else client.methods()))
+        return client
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from batchd_cli import credentials
-from batchd_cli.client import Client, Tls, basic, user_header
+from batchd_cli.client import Client, basic, tls_of, user_header
 from batchd_cli.common import Common
 from batchd_cli.config import Config, folders, load
 from batchd_cli.connection import TIMEOUT_SECONDS
@@ -65,15 +65,9 @@ class Session:
 
     def connect(self, timeout_seconds: float = TIMEOUT_SECONDS) -> Client:
         """One that is not logged in."""
-        config = self.config
-        tls = Tls(
-            certificate=config.certificate,
-            key=config.key,
-            ca_certificate=config.ca_certificate,
-            check_server=not config.disable_server_certificate_check,
-        )
         trace = self._trace if self._common.debug else None
-        return Client(config.manager_url, tls=tls, trace=trace, timeout_seconds=timeout_seconds)
+        url, tls = self.config.manager_url, tls_of(self.config)
+        return Client(url, tls=tls, trace=trace, timeout_seconds=timeout_seconds)
 
     def _open(self) -> Client:
         client = self.connect()

@@ -5,7 +5,7 @@ FlowsError
 ├── command_lines.TemplateError
 ├── orchestrator_records.OrchestratorUnavailable, OrchestratorRefused, PoolOfAnotherType,
 │   Gone (RunGone, DeploymentGone, PoolGone), StateRefused (ClaimRefused)
-├── job_flow.RunOutsideDispatcher, worker.RunNotForPolling
+├── dispatched_flow.RunOutsideDispatcher, worker.RunNotForPolling
 ├── server_settings.ServerError (AuthStringUnusable; server.PortTaken, server.ServerDidNotStart)
 ├── versions.BrokenVersions
 └── supervisor.SupervisorError

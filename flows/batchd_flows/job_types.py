@@ -2,7 +2,7 @@
 
 import enum
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,8 +18,18 @@ from batchd_flows.parameters import (
     text_of,
     total_problem,
 )
+from batchd_flows.python_type_files import function_name, python_types
 from batchd_infra.catalogue import Catalogue, not_found_sentence
-from batchd_infra.config_files import Fields, Problem, given_or, load_records, record_name
+from batchd_infra.config_files import (
+    ConfigError,
+    ConfigWarning,
+    Fields,
+    Problem,
+    given_or,
+    load_records,
+    record_files,
+    record_name,
+)
 
 __all__ = [
     "COMMAND",
@@ -254,18 +264,40 @@ def _complete(
 
 
 def load_job_types(folders: Iterable[Path]) -> tuple[JobTypes, tuple[Problem, ...]]:
-    """The types of `FOLDER/jobtypes/*.yaml` and the built-in one; a bad file is a problem, the others load.
+    """The types of `FOLDER/jobtypes/*.yaml` and `*.py`, and the built-in one; a bad file is a problem, the
+    others load. A YAML file's name counts before a Python function's.
 
     Whether a template can be compiled is not looked at here: `command_lines` needs these records first.
     """
-    loaded = load_records(folders, "jobtypes", _read_job_type)
-    built_in = () if any(t.name == COMMAND.name for t in loaded.records) else (COMMAND,)
-    return JobTypes((*loaded.records, *built_in), loaded.aliases), loaded.problems
+    places = tuple(folders)
+    loaded = load_records(places, "jobtypes", _read_job_type)
+    types = {job_type.name: job_type for job_type in loaded.records}
+    problems = [*loaded.problems, *_add_python_types(places, types)]
+    types.setdefault(COMMAND.name, COMMAND)
+    return JobTypes(types.values(), loaded.aliases), tuple(problems)
 
 
-def _read_job_type(fields: Fields) -> JobType:
+def _add_python_types(folders: Iterable[Path], types: dict[str, JobType]) -> Iterator[Problem]:
+    files, problems = record_files(folders, "jobtypes", ".py")
+    yield from problems
+    for path in files:
+        try:
+            for fields in python_types(path):
+                job_type = _read_job_type(fields, function_name(fields))
+                fields.finish()
+                yield from fields.warnings
+                if job_type.name in types:
+                    where = types[job_type.name].source
+                    message = f"{job_type.name!r} is defined by {where} already; this one has no effect"
+                    yield ConfigWarning(path, fields.line_of("name"), "name", message)
+                types.setdefault(job_type.name, job_type)
+        except ConfigError as error:
+            yield error
+
+
+def _read_job_type(fields: Fields, name: str | None = None) -> JobType:
     return JobType(
-        name=record_name(fields),
+        name=name or record_name(fields),
         title=fields.text("title") or "",
         template=_read_template(fields),
         syntax=fields.choice("syntax", TemplateSyntax),

@@ -19,6 +19,7 @@ from batchd_infra.config_fields import Fields, given_or, time_text
 from batchd_infra.config_nodes import MAX_BYTES, ConfigError, ConfigWarning, parse
 
 __all__ = [
+    "NEW_NAME",
     "ConfigError",
     "ConfigWarning",
     "Fields",
@@ -38,7 +39,7 @@ __all__ = [
 
 Problem = ConfigError | ConfigWarning
 SYSTEM_FOLDER = Path("/etc/batchd")
-_NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def explicit_config(config_path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -98,14 +99,16 @@ class Loaded(Generic[Record]):
     problems: tuple[Problem, ...]
 
 
-def record_files(folders: Iterable[Path], kind: str) -> tuple[list[Path], list[Problem]]:
-    """The files `FOLDER/KIND/*.yaml` that count, sorted by name."""
+def record_files(
+    folders: Iterable[Path], kind: str, suffix: str = ".yaml"
+) -> tuple[list[Path], list[Problem]]:
+    """The files `FOLDER/KIND/*SUFFIX` that count, sorted by name."""
     found: dict[str, Path] = {}
     problems: list[Problem] = []
     for folder in folders:
         try:
             files = [
-                f for f in (folder / kind).iterdir() if f.suffix == ".yaml" and not f.name.startswith(".")
+                f for f in (folder / kind).iterdir() if f.suffix == suffix and not f.name.startswith(".")
             ]
         except (FileNotFoundError, NotADirectoryError):
             continue
@@ -158,7 +161,7 @@ def record_name(fields: Fields) -> str:
         raise fields.error("name", "contains characters that cannot be printed")
     if name != stem:
         fields.warn("name", f"{name!r} counts, and the file's name {stem!r} finds it too")
-    elif not _NEW_NAME.fullmatch(name):
+    elif not NEW_NAME.fullmatch(name):
         fields.warn(
             "name", "works, but new names begin with a letter or digit and hold only A-Z a-z 0-9 . _ -"
         )

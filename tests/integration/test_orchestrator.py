@@ -15,7 +15,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from pydantic import SecretStr
 
-from batchd_flows.job_flow import ENTRYPOINT
+from batchd_flows.dispatched_flow import ENTRYPOINT
 from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.orchestrator_client import prefect_client
 from batchd_flows.orchestrator_records import (

@@ -6,7 +6,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.flows import load_flow_from_entrypoint
 from prefect.workers.base import BaseJobConfiguration
 
-from batchd_flows.job_flow import ENTRYPOINT, RunOutsideDispatcher, run_job
+from batchd_flows.dispatched_flow import ENTRYPOINT, RunOutsideDispatcher, run_job
 from batchd_flows.worker import BatchdWorkerBase, RunNotForPolling
 
 

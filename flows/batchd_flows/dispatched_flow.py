@@ -6,7 +6,7 @@ from prefect import flow
 
 from batchd_flows.errors import FlowsError
 
-ENTRYPOINT = "batchd_flows.job_flow.run_job"
+ENTRYPOINT = "batchd_flows.dispatched_flow.run_job"
 
 
 class RunOutsideDispatcher(FlowsError):
