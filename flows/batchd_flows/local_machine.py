@@ -39,6 +39,8 @@ _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class LocalMachine(Machine):
     """`shell` runs the supervisor, and `path` is where it finds its tools; neither is the command's."""
 
+    here = True
+
     def __init__(self, *, shell: Sequence[str] = ("/bin/sh",), path: str = _DEFAULT_PATH) -> None:
         self._shell = tuple(shell)
         self._path = path

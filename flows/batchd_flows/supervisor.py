@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from math import ceil
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from batchd_flows.errors import FlowsError
 
@@ -45,6 +45,14 @@ Stream = Literal["stdout", "stderr"]
 
 class SupervisorError(FlowsError):
     """A command cannot be started, looked at or cleaned up; the message says why."""
+
+
+class MachineUnreachable(SupervisorError):
+    """The machine cannot be reached now: nothing is known of what was asked of it."""
+
+
+class MachineRefused(MachineUnreachable):
+    """It is there, and its key is not trusted, or ours not accepted: trying again alone is no cure."""
 
 
 class RunState(StrEnum):
@@ -75,7 +83,7 @@ class Launch:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """`pid` is the supervisor's, for `os.pidfd_open`. Ended by a signal: `exit_code` null, `signal` set.
+    """`pid` is the supervisor's, on its machine. Ended by a signal: `exit_code` null, `signal` set.
 
     `reason`: "timeout", "silence", "cancelled", "command not found" (127), "not executable" (126), or a
     sentence. dash and busybox keep quiet about INT and PIPE: these two are seen as exit codes 130 and 141.
@@ -93,7 +101,13 @@ class RunStatus:
 
 
 class Machine(ABC):
-    """A machine that runs commands. All calls block; any thread or process may make them, at any time."""
+    """A machine that runs commands. All calls block; any thread or process may make them, at any time.
+
+    Any call may raise MachineUnreachable where the machine is not the one we run on. Then it may have been
+    done or not; each may be made again. `here`: its processes are seen from this one.
+    """
+
+    here: ClassVar[bool] = False
 
     @abstractmethod
     def start(self, launch: Launch) -> None:

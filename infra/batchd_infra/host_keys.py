@@ -8,8 +8,11 @@ from pathlib import Path
 import paramiko
 
 from batchd_infra.errors import InfraError
+from batchd_infra.known_hosts import spelled
+from batchd_infra.ssh_errors import HostKeyChanged
 
-SSH_PORT = 22
+__all__ = ["HostKey", "HostKeyChanged", "KnownHosts", "read_host_key"]
+
 ANSWER_SECONDS = 15.0
 
 
@@ -18,17 +21,6 @@ class HostKeyUnreachable(InfraError):
 
     def __init__(self, host_name: str, port: int, why: str) -> None:
         super().__init__(f"{host_name} port {port} does not tell its SSH host key: {why}")
-
-
-class HostKeyChanged(InfraError):
-    """Another key than the trusted one: the machine was installed anew, or somebody stands in between."""
-
-    def __init__(self, address: str, file: Path, trusted: str, offered: str) -> None:
-        super().__init__(
-            f"THE HOST KEY OF {address} HAS CHANGED: trusted is {trusted}, offered was {offered}. Somebody "
-            "may be listening in; nothing was sent or stored. If the machine was really installed anew, "
-            f"remove its line from {file} and trust it again."
-        )
 
 
 class KnownHostsUnusable(InfraError):
@@ -57,7 +49,7 @@ class HostKey:
 
 def read_host_key(host_name: str, port: int, *, timeout_seconds: float = ANSWER_SECONDS) -> HostKey:
     """Nothing is sent but the greeting of the protocol: no user name, no key, no password."""
-    address = host_name if port == SSH_PORT else f"[{host_name}]:{port}"
+    address = spelled(host_name, port)
     try:
         transport = paramiko.Transport((host_name, port))
     except (OSError, paramiko.SSHException) as error:
