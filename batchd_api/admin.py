@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from batchd_api.answers import printable
+from batchd_api.config_check import check_config
 from batchd_api.db.session import Database
 from batchd_api.db.upgrade import current_revision, head_revision, upgrade
 from batchd_api.errors import BatchdError, Invalid, StartupError
@@ -131,6 +132,25 @@ def import_users(config: Path | None, old_database: str) -> None:
     if settings.manager.auth.static_salt is None:
         click.echo("Set manager.auth.static_salt as the old batchd.yaml has it: old passwords need it.")
     click.echo(f"Taken: {len(report.taken)}, skipped: {len(report.skipped)}. Jobs stay in the old database.")
+
+
+@main.command("check-config")
+@click.pass_obj
+@_in_sentences
+def check_config_files(config: Path | None) -> None:
+    """Read every file of the configuration and say what is wrong, with file, line and key.
+
+    Ends with 1 if a file has an error; warnings alone end with 0.
+    """
+    checked = check_config(config, os.environ)
+    for problem in checked.problems:
+        click.echo(printable(f"{problem.severity}: {problem}"))
+    for path in checked.files:
+        click.echo(f"read: {printable(str(path))}", err=True)
+    errors, warnings = len(checked.errors), len(checked.problems) - len(checked.errors)
+    click.echo(f"{len(checked.files)} files, {errors} errors, {warnings} warnings.")
+    if errors:
+        sys.exit(FAILED)
 
 
 @main.command("trust-host")

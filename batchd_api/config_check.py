@@ -1,0 +1,147 @@
+"""`batchd-admin check-config`: every file of the configuration read, and what they say of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchd_api.settings import load_settings
+from batchd_api.settings_records import Settings
+from batchd_flows.command_lines import TemplateError, check_template, untranslated_references
+from batchd_flows.job_types import JobType, JobTypes, TemplateSyntax, load_job_types
+from batchd_infra.config_files import (
+    ConfigError,
+    ConfigWarning,
+    Fields,
+    Problem,
+    config_folders,
+    read_config,
+    record_files,
+)
+from batchd_infra.controllers import Controllers, check_hosts, load_controllers
+from batchd_infra.hosts import Host, Hosts, load_hosts
+
+CLIENT_FILE = "client.yaml"
+_KINDS = (("jobtypes", ".yaml"), ("jobtypes", ".py"), ("hosts", ".yaml"), ("controllers", ".yaml"))
+_CLIENT_TEXTS = (
+    "manager_url", "queue", "type", "host", "certificate", "key", "ca_certificate", "username", "password",
+)  # fmt: skip
+_CLIENT_SWITCHES = ("disable_auth", "disable_server_certificate_check")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What was read, and what is wrong with it. `settings` None: batchd.yaml cannot be used at all."""
+
+    files: tuple[Path, ...]
+    problems: tuple[Problem, ...]
+    settings: Settings | None
+    job_types: JobTypes
+    hosts: Hosts
+    controllers: Controllers
+
+    @property
+    def errors(self) -> tuple[ConfigError, ...]:
+        return tuple(problem for problem in self.problems if isinstance(problem, ConfigError))
+
+
+def check_config(config: Path | None, environ: Mapping[str, str]) -> Checked:
+    """Read everything; one bad file hides no other."""
+    folders = config_folders(config, environ)
+    settings, source, problems = _settings(config, environ)
+    job_types, type_problems = load_job_types(folders)
+    hosts, host_problems = load_hosts(folders)
+    controllers, controller_problems = load_controllers(folders)
+    client_files = [folder / CLIENT_FILE for folder in folders if (folder / CLIENT_FILE).is_file()][:1]
+    problems += [*type_problems, *host_problems, *controller_problems]
+    problems += [problem for path in client_files for problem in _client_problems(path)]
+    problems += _template_problems(job_types, hosts, settings)
+    problems += _missing_hosts(job_types, hosts)
+    problems += check_hosts(hosts, controllers)
+    files = [path for kind, suffix in _KINDS for path in record_files(folders, kind, suffix)[0]]
+    return Checked(
+        files=tuple(path for path in (source, *files, *client_files) if path is not None),
+        problems=tuple(sorted(problems, key=lambda problem: (str(problem.path), problem.line))),
+        settings=settings,
+        job_types=job_types,
+        hosts=hosts,
+        controllers=controllers,
+    )
+
+
+def _settings(
+    config: Path | None, environ: Mapping[str, str]
+) -> tuple[Settings | None, Path | None, list[Problem]]:
+    try:
+        loaded = load_settings(config, environ)
+    except ConfigError as error:
+        return None, error.path, [error]
+    return loaded.settings, loaded.source, [*loaded.problems]
+
+
+def _client_problems(path: Path) -> list[Problem]:
+    try:
+        fields = read_config(path)
+        for key in _CLIENT_TEXTS:
+            fields.text(key)
+        for key in _CLIENT_SWITCHES:
+            fields.boolean(key)
+        fields.finish()
+    except ConfigError as error:
+        return [error]
+    return [*fields.warnings]
+
+
+def _template_problems(
+    job_types: JobTypes, hosts: Iterable[Host], settings: Settings | None
+) -> Iterator[Problem]:
+    syntax = settings.default_template_syntax if settings else TemplateSyntax.SHELL
+    ours = settings.variables if settings else ()
+    variables = {*ours, *(name for host in hosts for name in host.variables)}
+    for job_type in job_types:
+        if not _is_yaml(job_type):
+            continue
+        place = _Place.of(job_type)
+        try:
+            check_template(job_type, syntax, variables=variables)
+        except TemplateError as error:
+            where = f"line {error.line} of it: " if error.line else ""
+            yield place.error("template", where + error.sentence)
+            continue
+        for name, line in untranslated_references(job_type, syntax):
+            yield place.warning(
+                "template",
+                f"line {line} of the script: {name} stays text, because only shells get values as variables; "
+                f"read ${name} from the environment there, or set substitution: text",
+            )
+
+
+def _missing_hosts(job_types: JobTypes, hosts: Hosts) -> Iterator[Problem]:
+    for job_type in job_types:
+        name = job_type.host_name
+        if _is_yaml(job_type) and name is not None and name not in hosts:
+            message = f"no file in hosts/ defines {name!r}: its jobs would be refused"
+            yield _Place.of(job_type).error("host_name", message)
+
+
+def _is_yaml(job_type: JobType) -> bool:
+    """Not the built-in one, nor one written in Python, whose reader has said all there is to say."""
+    return job_type.source is not None and job_type.source.suffix == ".yaml"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A file whose lines are known by their keys."""
+
+    fields: Fields
+
+    @classmethod
+    def of(cls, job_type: JobType) -> _Place:
+        return cls(read_config(job_type.source or Path()))
+
+    def error(self, key: str, message: str) -> ConfigError:
+        return self.fields.error(key, message)
+
+    def warning(self, key: str, message: str) -> ConfigWarning:
+        return ConfigWarning(self.fields.path, self.fields.line_of(key), key, message)

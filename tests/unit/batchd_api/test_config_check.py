@@ -1,0 +1,74 @@
+"""`batchd-admin check-config`: every file is read, and each mistake has its file, line and key."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from batchd_api.admin import main
+
+SAMPLES = Path(__file__).parents[3] / "sample-configs"
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    """Write files (place → text), and run the command."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    def run(**files):
+        config = tmp_path / "etc" / "batchd.yaml"
+        for place, text in ({"batchd": f"state_directory: {tmp_path}\n"} | files).items():
+            path = (tmp_path / "etc" / place.replace("__", "/")).with_suffix(".yaml")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return CliRunner().invoke(main, ["-c", str(config), "check-config"])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "said"),
+    [
+        ("batchd", "manager:\n  port: many\n", "error: {}:2: manager.port: must be a whole number"),
+        ("batchd", "manager:\n  prot: 1\n", "warning: {}:2: manager.prot: unknown key"),
+        ("jobtypes__t", "name: t\ntemplate: \"echo 'x\"\n", "error: {}:2: template: line 1 of it: a sin"),
+        ("jobtypes__t", "name: t\ntemplate: echo\nhost_name: gone\n", "error: {}:3: host_name: no file in"),
+        ("jobtypes__t", "name: [\n", "error: {}:"),
+        ("hosts__h", "name: h\ncontroller: gone\n", "error: {}:2: controller: there is no controller 'gone'"),
+        ("hosts__h", "name: h\nport: 0\n", "error: {}:2: port: must be from 1"),
+        ("controllers__c", "name: c\n", "error: {}:1: driver: is missing"),
+        ("client", "queue: night\ndisable_auth: maybe\n", "error: {}:2: disable_auth: must be true or false"),
+        ("client", "queu: night\n", "warning: {}:1: queu: unknown key, it has no effect; did"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_file_line_and_key(check, tmp_path, place, text, said):
+    done = check(**{place: text})
+    path = (tmp_path / "etc" / place.replace("__", "/")).with_suffix(".yaml")
+    assert said.format(path) in done.stdout
+    assert done.exit_code == (1 if said.startswith("error") else 0)
+
+
+def test_a_bad_file_hides_no_other(check):
+    done = check(batchd="port: [\n", jobtypes__t="name: t\n", hosts__h="name: h\nport: x\n")
+    assert done.stdout.count("error: ") == 3
+    assert done.stdout.endswith("3 files, 3 errors, 0 warnings.\n")
+
+
+def test_a_script_that_waits_for_values_in_its_text_is_found(check):
+    script = (
+        'name: t\ntemplate:\n  - "#!/usr/bin/env python3"\n  - print("$frame")\nparams: [{name: frame}]\n'
+    )
+    done = check(jobtypes__t=script)
+    assert "line 2 of the script: frame stays text" in done.stdout
+    assert done.exit_code == 0
+
+
+def test_the_sample_configuration_is_found_in_order(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / ".ssh" / "id_ed25519"], check=True
+    )
+    done = CliRunner().invoke(main, ["-c", str(SAMPLES / "batchd.yaml"), "check-config"])
+    assert (done.exit_code, "0 errors, 0 warnings" in done.stdout) == (0, True), done.stdout
