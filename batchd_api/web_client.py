@@ -1,4 +1,4 @@
-"""What a browser gets: the files of `manager.web_client.path`, or a page that says what this is."""
+"""What a browser gets: the built-in pages, or the files of `manager.web_client.path`."""
 
 from __future__ import annotations
 
@@ -16,30 +16,43 @@ from batchd_api.gate import INNER_SLASH
 START_PAGE = "batch.html"
 MONITOR_PAGE = "monitor.html"
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>batchd</title></head>
-<body>
-<h1>batchd</h1>
-<p>This is the REST API of batchd. The command line is <code>batch --help</code>;
-the API is described at <a href="/openapi.json">/openapi.json</a>.</p>
-<p>{prefect}</p>
-</body>
-</html>
-"""
+BUILT_IN = Path(__file__).parent / "web"
+BUILT_IN_PREFIX = "/web/"
+PREFECT_PLACE = "{prefect_ui_url}"
+# Nothing but our own files is loaded or run, nobody else is spoken to, nobody shows us in a frame of theirs.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-cache",  # asked for again each time, so that page and facade are of one version
+}
 
 
 class WebClient:
-    """The folder's files come without a content policy: old pages have scripts inside."""
+    """A folder's files come without a content policy: old pages have scripts inside."""
 
     def __init__(self, folder: Path | None, prefect_ui_url: str | None) -> None:
-        self._files = None if folder is None else StaticFiles(directory=folder, check_dir=False)
+        self._is_built_in = folder is None
+        self._files = StaticFiles(directory=folder or BUILT_IN, check_dir=False)
         self._prefect_ui_url = prefect_ui_url
 
     async def page(self, name: str, scope: Any) -> Response:
-        """One of the two pages that have a path of their own."""
-        if self._files is None:
-            return HTMLResponse(self._built_in())
+        """One of the two pages that have a path of their own; the built-in ones are one file."""
+        if self._is_built_in:
+            page = (BUILT_IN / "index.html").read_text(encoding="utf-8")
+            return HTMLResponse(page.replace(PREFECT_PLACE, escape(self._prefect_ui_url or "")), 200, HEADERS)
         found = await self.file(name, scope)
         if found is None:
             raise NotFound("file", name)
@@ -47,16 +60,19 @@ class WebClient:
 
     async def file(self, path: str, scope: Any) -> Response | None:
         """None where there is no such file; nothing outside the folder is looked at, links included."""
-        if self._files is None or INNER_SLASH in path or scope["method"] not in ("GET", "HEAD"):
+        if INNER_SLASH in path or scope["method"] not in ("GET", "HEAD"):
             return None
+        if not self._is_built_in:
+            return await self._found(path.lstrip("/"), scope)
+        if not path.startswith(BUILT_IN_PREFIX):
+            return None
+        found = await self._found(path.removeprefix(BUILT_IN_PREFIX), scope)
+        if found is not None:
+            found.headers.update(HEADERS)
+        return found
+
+    async def _found(self, path: str, scope: Any) -> Response | None:
         try:
-            return await self._files.get_response(path.lstrip("/"), scope)
+            return await self._files.get_response(path, scope)
         except (HTTPException, ValueError):  # ValueError: a name that no file can have
             return None
-
-    def _built_in(self) -> str:
-        url = self._prefect_ui_url
-        if url is None:
-            return _PAGE.format(prefect="Jobs are shown in the Prefect UI too.")
-        link = f'<a href="{escape(url)}">{escape(url)}</a>'
-        return _PAGE.format(prefect=f"Jobs are shown in the Prefect UI too, at {link}.")
