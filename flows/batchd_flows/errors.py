@@ -8,7 +8,8 @@ FlowsError
 ├── dispatched_flow.RunOutsideDispatcher, worker.RunNotForPolling
 ├── server_settings.ServerError (AuthStringUnusable; server.PortTaken, server.ServerDidNotStart)
 ├── versions.BrokenVersions
-└── supervisor.SupervisorError
+├── patience.MachineLost
+└── supervisor.SupervisorError (MachineUnreachable (MachineRefused))
 """
 
 

@@ -10,6 +10,7 @@ import secrets
 import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +38,7 @@ LOOK_SERVES_SECONDS = 1.0  # so long, reads that find nothing new ask nothing of
 _SCRIPT = Path(__file__).with_name("ssh_machine.sh")
 _TOOLS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OP_SECONDS = 60.0
+THREADS = 8
 
 
 class SshMachine(Machine):
@@ -58,6 +60,7 @@ class SshMachine(Machine):
         fresh_seconds: float = FRESH_SECONDS,
     ) -> None:
         self.host_name = host_name
+        self.threads = self._own_threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"ssh {host_name}")
         self._connection = connection
         self._state_folder = state_folder
         self._attempts_folder = attempts_folder or f"{state_folder}/attempts"
@@ -120,6 +123,7 @@ class SshMachine(Machine):
     def close(self) -> None:
         """Lets go of the host; what runs there runs on."""
         self._watch.close()
+        self._own_threads.shutdown(wait=False, cancel_futures=True)
 
     def _see(self, folder: Path, fresh_seconds: float) -> Seen:
         with self._translated():

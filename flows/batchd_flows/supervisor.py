@@ -12,6 +12,7 @@ import shlex
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -104,10 +105,13 @@ class Machine(ABC):
     """A machine that runs commands. All calls block; any thread or process may make them, at any time.
 
     Any call may raise MachineUnreachable where the machine is not the one we run on. Then it may have been
-    done or not; each may be made again. `here`: its processes are seen from this one.
+    done or not; each may be made again. `here`: its processes are seen from this one. `threads`: where calls
+    are to block (None: anywhere), so that one machine that is slow to answer holds up no other.
     """
 
     here: ClassVar[bool] = False
+    host_name: str = "this machine"
+    threads: Executor | None = None
 
     @abstractmethod
     def start(self, launch: Launch) -> None:

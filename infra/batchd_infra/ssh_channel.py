@@ -121,7 +121,7 @@ def open_channel(transport: paramiko.Transport, where: str, answer_seconds: floa
     try:
         return SshChannel(transport.open_session(timeout=answer_seconds), where, answer_seconds)
     except paramiko.ChannelException as error:
-        raise SshError(
+        raise Unreachable(
             f"{where}: the machine allows no more sessions on one connection ({error.text}); "
             "`MaxSessions` of its sshd should be 10, its default"
         ) from error
