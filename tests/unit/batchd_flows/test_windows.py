@@ -264,6 +264,55 @@ def test_minute_by_minute_it_is_open_when_the_wall_clock_says_so(schedule, day, 
     assert walked == changes
 
 
+YEAR_MINUTES = 365 * 24 * 60
+WEEK_MINUTES = 7 * 24 * 60
+
+
+@cache
+def year_of(zone: ZoneInfo) -> tuple[list[datetime], list[int]]:
+    """Every minute of 2026 with all its clock changes, and which minute of the week the wall clock shows."""
+    minutes = [datetime(2026, 1, 1, tzinfo=UTC) + n * MINUTE for n in range(YEAR_MINUTES)]
+    local = (minute.astimezone(zone) for minute in minutes)
+    return minutes, [(at.weekday() * 24 + at.hour) * 60 + at.minute for at in local]
+
+
+def model_week(schedule: Schedule) -> bytes:
+    """Which minutes of a week on the wall clock are open; one over midnight goes on into the next day."""
+    week = bytearray(WEEK_MINUTES)
+    for day in range(7) if schedule.weekdays is None else schedule.weekdays:
+        for period in schedule.periods or (Period(begin=time(0), end=time(0)),):
+            begin, end = (at.hour * 60 + at.minute for at in (period.begin, period.end))
+            for minute in range(begin, end if begin < end else end + 24 * 60):
+                week[(day * 24 * 60 + minute) % WEEK_MINUTES] = 1
+    return bytes(week)
+
+
+def compare_a_year(schedule: Schedule, zone: ZoneInfo) -> None:
+    minutes, week_minutes = year_of(zone)
+    states = bytes(map(model_week(schedule).__getitem__, week_minutes))
+    assert bytes(is_open(schedule, minute, zone) for minute in minutes) == states
+    at, walked = minutes[0], []
+    while (change := next_change(schedule, at, zone)) is not None and change <= minutes[-1]:
+        walked.append(change)
+        at = change
+    assert walked == [minutes[n] for n in range(1, YEAR_MINUTES) if states[n] != states[n - 1]]
+
+
+def test_over_a_year_with_both_clock_changes_every_minute_is_as_the_wall_clock_says():
+    """Of each kind of window one in one schedule; `slow` has any schedule in every zone."""
+    times = (("22:00", "06:00"), ("02:15", "02:45"), ("09:00", "12:30"), ("12:30", "13:00"))
+    periods = [{"begin": begin, "end": end} for begin, end in times]
+    compare_a_year(parse_schedule("s", ["Sunday", "Monday", "Thursday"], periods), BERLIN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zone", ZONES, ids=str)
+@settings(max_examples=3, deadline=None)
+@given(schedule=SCHEDULES)
+def test_over_a_year_any_schedule_is_minute_by_minute_as_the_wall_clock_says(zone, schedule):
+    compare_a_year(schedule, zone)
+
+
 @settings(max_examples=100, deadline=None)
 @given(SCHEDULES, DAYS, st.integers(0, 86_399_999_999), st.sampled_from(ZONES))
 def test_openings_follow_each_other_and_nothing_is_open_between_them(schedule, day, microsecond, zone):
