@@ -14,6 +14,7 @@ from batchd_api.db.tables import (
     IS_ALIVE,
     IS_GONE,
     IS_LIVE,
+    NOTE,
     attempts,
     flow_runs,
     installation,

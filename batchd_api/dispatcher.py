@@ -266,5 +266,9 @@ class _AttemptRecorder:
         await stored(self._dispatcher._recorder.add_output, self._attempt, chunks)
         self._dispatcher._mirror.output_added(self._attempt.id)
 
+    async def cut(self) -> None:
+        await stored(self._dispatcher._recorder.cut, self._attempt, self._dispatcher._clock())
+        self._dispatcher._mirror.output_added(self._attempt.id)
+
     async def ended(self, outcome: Outcome) -> None:
         await self._dispatcher._end(self._attempt, outcome)

@@ -31,12 +31,10 @@ def _seconds(body: Mapping[str, Any], key: str) -> float | None:
     value = body.get(key)
     if value is None:
         return None
-    seconds = seconds_of(value) if isinstance(value, str) else value
-    if not _is_number(seconds) or not 0 <= seconds <= MAX_DURATION_SECONDS:
-        raise Invalid(
-            f'"{key}" must be a number of seconds, or a duration such as "10 min" or "2 h".'
-        )
-    return float(seconds)
+    seconds = seconds_of(value) if isinstance(value, str) else _number(value)
+    if seconds is None or not 0 <= seconds <= MAX_DURATION_SECONDS:
+        raise Invalid(f'"{key}" must be a number of seconds, or a duration such as "10 min" or "2 h".')
+    return seconds
 
 
 def _bytes(body: Mapping[str, Any], key: str) -> int | None:
@@ -49,5 +47,7 @@ def _bytes(body: Mapping[str, Any], key: str) -> int | None:
     return size
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value > MAX_DURATION_SECONDS:
+        return None
+    return float(value)

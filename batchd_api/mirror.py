@@ -14,15 +14,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from batchd_api.books import Backlog, Books, Entry
+from batchd_api.books import Books, Entry
 from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.reconcile import Action, Create, End, Hold, Remove, Run, RunView, Shown, Wait, reconcile
 from batchd_api.recorder import Attempt
+from batchd_api.run_logs import RunLogs
 from batchd_api.watch import Watch
 from batchd_api.window_mirror import WindowMirror
 from batchd_flows.orchestrator import Orchestrator
@@ -30,7 +30,6 @@ from batchd_flows.orchestrator_records import (
     ClaimRefused,
     DeploymentGone,
     Gone,
-    LogBlock,
     OrchestratorRefused,
     OrchestratorUnavailable,
     PoolGone,
@@ -45,8 +44,6 @@ from batchd_flows.versions import BrokenVersions
 log = logging.getLogger("batchd.mirror")
 
 BATCH = 20  # rows looked up at once; small, so that a new end is not behind a long list
-LOG_SECONDS = 1.0  # at most one block a second and run
-LOG_ROWS = 32
 IDLE_SECONDS = 5.0  # a look without being woken
 LONGEST_PAUSE_SECONDS = 5.0
 STUCK_SECONDS = 60.0
@@ -86,13 +83,11 @@ class Mirror:
         self._watch = watch
         self._windows = windows
         self._windows_at = 0.0
-        self._log_limit_bytes = log_limit_bytes
+        self._logs = RunLogs(books, orchestrator, limit_bytes=log_limit_bytes)
         self._changed = changed
         self._wake = asyncio.Event()
         self._claims: deque[_Claim] = deque()
         self._down: str | None = "Prefect has not answered yet"
-        self._to_log: dict[int, float] = {}  # attempt → when its next block may go
-        self._written: set[int] = set()  # attempts with output since their last look
         self._stuck: dict[int, float] = {}  # job → not before; Prefect refused something about it
 
     @property
@@ -106,8 +101,7 @@ class Mirror:
 
     def output_added(self, attempt_id: int) -> None:
         """An attempt has output that its log lacks."""
-        self._to_log.setdefault(attempt_id, 0.0)
-        self._written.add(attempt_id)
+        self._logs.added(attempt_id)
         self._wake.set()
 
     async def claim(self, attempt: Attempt) -> None:
@@ -127,7 +121,7 @@ class Mirror:
     async def run(self) -> None:
         """Until cancelled."""
         pause = 0.2
-        await self._start()
+        await self._logs.start()
         while True:
             try:
                 busy = await self.step()
@@ -144,13 +138,10 @@ class Mirror:
             if not busy:
                 await self._rest()
 
-    async def _start(self) -> None:
-        for attempt_id in await asyncio.to_thread(self._books.unlogged):
-            self._to_log.setdefault(attempt_id, 0.0)
-
     async def _rest(self) -> None:
         now = time.monotonic()
-        due = [*self._to_log.values(), *self._stuck.values(), IDLE_SECONDS + now]
+        log_due = self._logs.due
+        due = [*self._stuck.values(), IDLE_SECONDS + now, *([] if log_due is None else [log_due])]
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.01, min(due) - now)):
                 await self._wake.wait()
@@ -184,7 +175,7 @@ class Mirror:
             await self._remove(run_id)
             await self._serve_claims()
             worked = True
-        return await self._log_next() or worked
+        return await self._logs.step() or worked
 
     async def _show_windows(self) -> None:
         """Now and then: the queues' windows in Prefect, whose edges wake the planner."""
@@ -343,28 +334,6 @@ class Mirror:
             await self._orchestrator.delete_run(UUID(run_id))
         await asyncio.to_thread(self._books.note_removed, run_id)
 
-    # Output as logs
-
-    async def _log_next(self) -> bool:
-        """Send one block of the attempt that has waited longest. False: none is due."""
-        now = time.monotonic()
-        due = [attempt for attempt, moment in self._to_log.items() if moment <= now]
-        if not due:
-            return False
-        attempt_id = min(due, key=lambda attempt: self._to_log[attempt])
-        self._written.discard(attempt_id)
-        backlog = await asyncio.to_thread(self._books.backlog, attempt_id, LOG_ROWS)
-        if backlog is None:
-            if attempt_id not in self._written:  # else it wrote while we looked
-                del self._to_log[attempt_id]
-            return True
-        blocks, logged = log_blocks(backlog, self._log_limit_bytes)
-        if blocks:
-            await self._orchestrator.log(UUID(backlog.run_id), blocks)
-        await asyncio.to_thread(self._books.note_logged, backlog, logged)
-        self._to_log[attempt_id] = time.monotonic() + LOG_SECONDS
-        return True
-
 
 def _shown_by(action: Wait | Hold | Run | End) -> str:
     if isinstance(action, Wait):
@@ -377,29 +346,3 @@ def _shown_by(action: Wait | Hold | Run | End) -> str:
 def _refuses_us(error: Exception) -> bool:
     """Not what is asked for, but who asks: the same for every job, until somebody mends it."""
     return isinstance(error, OrchestratorRefused) and error.status in (401, 403)
-
-
-def log_blocks(backlog: Backlog, limit_bytes: int) -> tuple[list[LogBlock], int]:
-    """The backlog as blocks of one stream each, cut at the limit with a pointer to the rest."""
-    blocks: list[LogBlock] = []
-    logged = backlog.logged_bytes
-    for _, moment, stream, data in backlog.rows:
-        room = limit_bytes - logged
-        if room <= 0:
-            break
-        level = logging.INFO if stream == "stdout" else logging.WARNING
-        blocks = _joined(blocks, moment, level, data[:room].decode(errors="replace"))
-        logged += len(data)
-        if logged >= limit_bytes:
-            pointer = (
-                "The log of this run ends here; `batch job ID -r` and /job/ID/results have the whole output."
-            )
-            blocks.append(LogBlock(time=moment, level=logging.WARNING, text=pointer))
-    return blocks, logged
-
-
-def _joined(blocks: list[LogBlock], moment: datetime, level: int, text: str) -> list[LogBlock]:
-    if blocks and blocks[-1].level == level:
-        last = blocks[-1]
-        return [*blocks[:-1], LogBlock(time=last.time, level=level, text=last.text + text)]
-    return [*blocks, LogBlock(time=moment, level=level, text=text)]

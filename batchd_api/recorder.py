@@ -15,14 +15,18 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import IS_ALIVE, attempts, jobs, output
+from batchd_api.db.tables import IS_ALIVE, NOTE, attempts, jobs, output
 from batchd_api.errors import BatchdError, QueueNotFound
 from batchd_api.services.job_order import next_seq
 from batchd_api.services.queues import lock_queue
+from batchd_api.services.run_times import note_run_time
 from batchd_api.statuses import AttemptState, JobStatus
 from batchd_flows.job_types import OnFail, RetryWhen
 from batchd_flows.run import Chunk, Outcome
 
+CUT_SENTENCE = (
+    "[batchd: the output ends here, the job does not: it reached its output_limit, or the disk was full.]\n"
+)
 CANCELLED = "cancelled"
 FAILED = "failed"
 
@@ -106,6 +110,11 @@ class Recorder:
                 connection, attempt, stdout_bytes=recorded["stdout"], stderr_bytes=recorded["stderr"]
             )
 
+    def cut(self, attempt: Attempt, now: datetime) -> None:
+        """From here on its output is not kept. Said once, where its readers find it."""
+        with self._database.write() as connection:
+            _note_cut(connection, attempt, _mine(connection, attempt), now)
+
     def ended(self, attempt: Attempt, outcome: Outcome, on_fail: OnFail, now: datetime) -> None:
         """The tree is gone: the slot is free, the job is Done, Failed, or New again as `on_fail` says."""
         with self._database.write() as connection:
@@ -116,6 +125,8 @@ class Recorder:
                 connection.execute(delete(attempts).where(attempts.c.id == attempt.id))
                 connection.execute(delete(output).where(output.c.job_id == attempt.job_id))
                 return
+            if outcome.output_cut:
+                _note_cut(connection, attempt, row, now)
             cancelled = row["cancel_requested_at"] is not None and not outcome.succeeded
             reason = f"cancelled by {row['cancelled_by']}" if cancelled else outcome.reason
             _set_attempt(
@@ -125,8 +136,8 @@ class Recorder:
                 ended_at=_not_before_output(connection, attempt, outcome.ended_at or now),
                 exit_code=outcome.exit_code,
                 reason=reason,
-                output_cut=outcome.output_cut,
             )
+            _note_run_time(connection, attempt, row["started_at"], outcome, now)
             if outcome.succeeded:
                 _set_job(connection, attempt, status=JobStatus.DONE, end_time=now)
             elif cancelled:
@@ -146,6 +157,25 @@ class Recorder:
                 return
             connection.execute(delete(attempts).where(attempts.c.id == attempt.id))
             _set_job(connection, attempt, status=JobStatus.NEW, attempt=jobs.c.attempt - 1)
+
+
+def _note_cut(connection: Connection, attempt: Attempt, row: RowMapping, now: datetime) -> None:
+    if row["output_cut"] or not _job_exists(connection, attempt.job_id):
+        return
+    note = {"stream": NOTE, "offset": 0, "time": now, "data": CUT_SENTENCE.encode()}
+    connection.execute(insert(output).values(job_id=attempt.job_id, attempt=attempt.number, **note))
+    _set_attempt(connection, attempt, output_cut=True)
+    _set_job(connection, attempt, status=jobs.c.status)
+
+
+def _note_run_time(
+    connection: Connection, attempt: Attempt, started_at: datetime | None, outcome: Outcome, now: datetime
+) -> None:
+    if started_at is None:
+        return
+    type_name = connection.execute(select(jobs.c.type_name).where(jobs.c.id == attempt.job_id)).scalar_one()
+    seconds = ((outcome.ended_at or now) - started_at).total_seconds()
+    note_run_time(connection, type_name, attempt.host_name, seconds, succeeded=outcome.succeeded)
 
 
 def _not_before_output(connection: Connection, attempt: Attempt, ended_at: datetime) -> datetime:

@@ -9,9 +9,9 @@ from batchd_cli.errors import NotFound
 from batchd_cli.job_table import reason_sentence
 from batchd_cli.output import print_json_line
 from batchd_cli.progress import Progress, progress
-from batchd_cli.records import ENDED
+from batchd_cli.records import ENDED, NoteEvent
 from batchd_cli.session import Session
-from batchd_cli.streaming import Event
+from batchd_cli.streaming import KINDS, Event
 from batchd_cli.waiting import own_code
 
 STREAMS = ("stdout", "stderr")
@@ -44,8 +44,11 @@ def follow_job(session: Session, number: int, *, last_lines: int | None = None) 
 
 def _show(session: Session, number: int, event: Event, shown: Progress) -> None:
     if session.json:
-        kind = "output" if isinstance(event, OutputEvent) else "status"
+        kind = next(kind for kind, record in KINDS.items() if isinstance(event, record))
         print_json_line({"event": kind, "id": number, **event.to_json()})
+    elif isinstance(event, NoteEvent):
+        shown.hide()
+        session.hint(event.text.rstrip())
     elif isinstance(event, OutputEvent):
         shown.hide()
         write(event)
@@ -97,7 +100,7 @@ def tail(events: Iterable[Event], lines: int, printed: dict[str, int]) -> Iterat
     held = list[OutputEvent]()
     attempt = 0
     for event in events:
-        if not missing:
+        if not missing or isinstance(event, NoteEvent):
             yield event
             continue
         if isinstance(event, StatusEvent):

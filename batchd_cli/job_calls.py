@@ -25,12 +25,16 @@ class JobFilter(TypedDict, total=False):
 
 
 class Order(TypedDict, total=False):
-    """What an enqueue may say besides queue, type and parameters."""
+    """What an enqueue may say besides queue, type and parameters: seconds or "2h", bytes or "500M"."""
 
     host_name: str | None
     start_time: datetime | None
     notes: str | None
     working_directory: str | None
+    timeout: float | str | None
+    silence: float | str | None
+    kill_after: float | str | None
+    output_limit: int | str | None
 
 
 class JobCalls(Calls):
@@ -101,6 +105,11 @@ class JobCalls(Calls):
         answer = self._output(number, stream, attempt, 0, {"Range": "bytes=-1"})
         total = answer.headers.get("content-range", "").rpartition("/")[2]
         return int(total) if total.isdecimal() else len(answer.data)
+
+    def output_is_cut(self, number: int, attempt: int | None = None) -> bool:
+        """The command has written more than was kept."""
+        answer = self._output(number, "stdout", attempt, 0, {"Range": "bytes=-1"})
+        return answer.headers.get("x-output-cut") == "true"
 
     def follow(self, number: int) -> Iterator[Event]:
         """Output and changes as they come, from the job's beginning until it has ended."""

@@ -31,6 +31,10 @@ class Ordered:
     notes: str | None
     given: tuple[str, ...]
     chdir: str | None
+    timeout: str | None
+    silence: str | None
+    kill_after: str | None
+    output_limit: str | None
 
 
 def order_options(function: F) -> F:
@@ -56,6 +60,18 @@ def order_options(function: F) -> F:
             *("-p", "--parameter", "given"), multiple=True, metavar="NAME=VALUE", help="May be repeated."
         ),
         click.option("--chdir", metavar="DIR", help="Run in this directory (from here, if it is relative)."),
+        click.option(
+            "--timeout",
+            metavar="DURATION",
+            help="End it when it runs longer, as in 2h; 0: never.",
+        ),
+        click.option("--silence", metavar="DURATION", help="End it when it prints nothing for so long."),
+        click.option(
+            "--kill-after", metavar="DURATION", help="From its being asked to end to its being killed."
+        ),
+        click.option(
+            "--output-limit", metavar="SIZE", help="Keep so much of stdout and of stderr, as in 500M; 0: all."
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -87,6 +103,10 @@ def placed(session: Session, ordered: Ordered) -> Placed:
             "start_time": ordered.start.at if ordered.start else None,
             "notes": ordered.notes,
             "working_directory": str(Path(ordered.chdir).absolute()) if ordered.chdir else None,
+            "timeout": ordered.timeout,
+            "silence": ordered.silence,
+            "kill_after": ordered.kill_after,
+            "output_limit": ordered.output_limit,
         },
     )
 

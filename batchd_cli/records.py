@@ -38,7 +38,10 @@ class Reason(Record):
 
 
 class Job(Record):
-    """A job with its latest execution; `stdout` and `stderr` are the tail of its output."""
+    """A job with its latest execution; `stdout` and `stderr` are the tail of its output.
+
+    `timeout`, `silence`, `kill_after` (seconds) and `output_limit` (bytes) are its own, None its type's.
+    """
 
     id: int
     queue: str
@@ -57,6 +60,11 @@ class Job(Record):
     stderr: str | None = None
     params: Mapping[str, str]
     working_directory: str | None = None
+    timeout: float | None = None
+    silence: float | None = None
+    kill_after: float | None = None
+    output_limit: int | None = None
+    output_cut: bool = False
     reason: Reason | None = None
     flow_run_id: str | None = None
     flow_run_url: str | None = None
@@ -101,6 +109,13 @@ class OutputEvent(Record):
     attempt: int
     stream: str
     offset: int
+    text: str
+
+
+class NoteEvent(Record):
+    """A sentence of the manager's about the output, such as that it was cut."""
+
+    attempt: int
     text: str
 
 

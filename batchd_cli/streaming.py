@@ -7,7 +7,7 @@ from time import monotonic, sleep
 
 from batchd_cli.connection import Connection
 from batchd_cli.errors import BatchError, ProtocolError, ServerError, Unreachable
-from batchd_cli.records import OutputEvent, StatusEvent
+from batchd_cli.records import NoteEvent, OutputEvent, StatusEvent
 
 PATIENCE_SECONDS = 60.0
 """So long a manager may be away (a restart, say) before following and waiting give up."""
@@ -15,7 +15,8 @@ FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 AWAY = frozenset({502, 503, 504})
 
-Event = OutputEvent | StatusEvent
+Event = OutputEvent | StatusEvent | NoteEvent
+KINDS: dict[str, type[Event]] = {"output": OutputEvent, "status": StatusEvent, "note": NoteEvent}
 
 
 class Patience:
@@ -100,10 +101,9 @@ def parse(lines: Iterator[str]) -> Iterator[ServerSent]:
 
 def _record(event: ServerSent) -> Event | None:
     """None for a kind that newer managers send."""
-    kinds: dict[str, type[OutputEvent] | type[StatusEvent]] = {"output": OutputEvent, "status": StatusEvent}
-    if event.kind not in kinds:
+    if event.kind not in KINDS:
         return None
     try:
-        return kinds[event.kind].from_json(json.loads(event.data))
+        return KINDS[event.kind].from_json(json.loads(event.data))
     except ValueError as error:
         raise ProtocolError(f"an event {event.kind} with {event.data[:80]!r}") from error

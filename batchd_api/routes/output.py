@@ -23,12 +23,16 @@ LONGEST_STREAM_SECONDS = 3600.0  # then the client comes again, and is judged ag
 
 
 def get_output(request: Request, services: TheServices, job_id: str) -> Response:
-    """The bytes as they were written. `offset` is where the answer begins; a Range is counted from there."""
+    """The bytes as they were written. `offset` is where the answer begins; a Range is counted from there.
+
+    `X-Output-Cut: true`: the command wrote more, which was not kept.
+    """
     wanted = output_wanted(request.query_params)
     found = services.outputs.find(job_id_of(job_id), wanted)
     first = min(wanted.offset, found.size_bytes)
     size = found.size_bytes - first
     headers = {"X-Attempt": str(found.attempt), "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
+    headers |= {"X-Output-Cut": "true"} if found.is_cut else {}
     part = parse_range(request.headers.get("range"), size)
     begin, end = part or (0, size)
     if part and begin >= end:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, select
 
-from batchd_api.db.tables import IS_ALIVE, attempts, jobs, output
+from batchd_api.db.tables import IS_ALIVE, NOTE, attempts, jobs, output
 from batchd_api.errors import TooManyListeners
 from batchd_api.services.ground import Ground
 from batchd_api.services.reasons import reasons_of
@@ -151,6 +151,11 @@ class Follower:
 
 def _outputs(place: Place, rows: list[Any]) -> Iterator[Event]:
     for row in rows:
+        if row.stream == NOTE:
+            place.row_id = row.id
+            said = {"attempt": row.attempt, "text": row.data.decode()}
+            yield Event(kind="note", data=said, id=place.event_id)
+            continue
         pieces = list(place.open[row.stream].pieces(row))
         place.row_id = row.id
         yield from (_output(place, row.stream, piece) for piece in pieces)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, LargeBinary, and_, case, func, select
 
-from batchd_api.db.tables import attempts, flow_runs, jobs, output
+from batchd_api.db.tables import NOTE, attempts, flow_runs, jobs, output
 from batchd_api.job_limits import shown_limits
 from batchd_api.services.ground import Ground
 from batchd_api.services.reasons import reasons_of
@@ -49,6 +49,7 @@ def job_records(
     query = (
         select(
             jobs,
+            attempts.c.started_at,
             attempts.c.ended_at,
             attempts.c.exit_code,
             attempts.c.output_cut,
@@ -89,7 +90,7 @@ def _tails(
         select(output.c.job_id, output.c.stream, output.c.time, output.c.offset, size, last_bytes)
         .join_from(jobs, attempts, _latest_attempt())
         .join(output, and_(output.c.job_id == jobs.c.id, output.c.attempt == jobs.c.attempt))
-        .where(*where, output.c.offset + size > end - limit)
+        .where(*where, output.c.stream != NOTE, output.c.offset + size > end - limit)
         .order_by(output.c.job_id, output.c.id)
     )
     pieces: dict[tuple[int, str], list[Any]] = defaultdict(list)
@@ -132,6 +133,7 @@ def _record(
         "try_count": row["try_count"],
         "host_name": row["host_name"],
         "notes": row["notes"],
+        "started_time": format_time(row["started_at"]),
         "result_time": format_time(row["ended_at"] or last_output),
         "exit_code": row["exit_code"],
         "stdout": _text(row, tails, "stdout"),

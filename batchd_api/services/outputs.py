@@ -25,6 +25,7 @@ class StoredOutput:
     attempt: int
     stream: str
     size_bytes: int
+    is_cut: bool = False  # the command has written more than was kept, to one of its streams
 
 
 class Outputs:
@@ -35,7 +36,13 @@ class Outputs:
         with self._database.read() as connection:
             row = _attempt(connection, job_id, wanted.attempt)
         size = row.stdout_bytes if wanted.stream == "stdout" else row.stderr_bytes
-        return StoredOutput(job_id=job_id, attempt=row.number, stream=wanted.stream, size_bytes=size)
+        return StoredOutput(
+            job_id=job_id,
+            attempt=row.number,
+            stream=wanted.stream,
+            size_bytes=size,
+            is_cut=row.output_cut,
+        )
 
     def pieces(self, found: StoredOutput, begin: int, end: int) -> Iterator[bytes]:
         """The bytes from `begin` to before `end`. No transaction is open while a client takes its time."""

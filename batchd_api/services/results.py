@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from batchd_api.db.tables import attempts, jobs, output
+from batchd_api.db.tables import NOTE, attempts, jobs, output
 from batchd_api.errors import JobNotFound, ResultNotFound
 from batchd_api.services.ground import Ground
 from batchd_api.statuses import AttemptState
@@ -53,6 +53,9 @@ class Results:
     def _records(self, execution: Any) -> Iterator[Record]:
         open_lines = {"stdout": _Line(), "stderr": _Line()}
         for row in self._rows(execution):
+            if row.stream == NOTE:
+                yield _record(execution.job_id, row.time, "stderr", row.data.rstrip(b"\n"))
+                continue
             line = open_lines[row.stream]
             for text in _cut(line.data, row.data):
                 yield _record(execution.job_id, row.time, row.stream, text)
@@ -120,7 +123,11 @@ def _before_character(data: bytearray, position: int) -> int:
 def _last_line(connection: Connection, execution: Any) -> Record | None:
     query = (
         select(output.c.stream, output.c.time, output.c.data)
-        .where(output.c.job_id == execution.job_id, output.c.attempt == execution.number)
+        .where(
+            output.c.job_id == execution.job_id,
+            output.c.attempt == execution.number,
+            output.c.stream != NOTE,
+        )
         .order_by(output.c.id.desc())
     )
     newest = connection.execute(query.limit(1)).first()

@@ -238,12 +238,21 @@ def _describe(job: Job) -> None:
             ("Not before", job.start_time),
             ("Host", job.host_name),
             ("Directory", job.working_directory),
+            ("Timeout", _seconds(job.timeout)),
+            ("Silence", _seconds(job.silence)),
+            ("Kill after", _seconds(job.kill_after)),
+            ("Output limit", None if job.output_limit is None else f"{job.output_limit} bytes"),
             ("Failures", job.try_count or None),
             ("Notes", job.notes),
             ("Ended" if job.status in ("Done", "Failed") else "Last output", job.result_time),
             ("Exit code", job.exit_code),
+            ("Output", "cut: its limit was reached, or the disk was full" if job.output_cut else None),
         )
     )
     if job.params:
         click.echo("Parameters:")
         print_fields((f"  {name}", value) for name, value in job.params.items())
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:g} s"

@@ -53,6 +53,8 @@ def command(
     if stream:
         sys.stdout.buffer.write(session.client.output(number, stream, attempt=attempt))
         sys.stdout.buffer.flush()
+        if session.client.output_is_cut(number, attempt):
+            session.hint("the job wrote more than this: the rest was not kept")
     else:
         _print(session, number, attempt, lines)
     return 0

@@ -13,10 +13,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
-from batchd_flows.supervisor import Launch, Machine, RunState, RunStatus, SupervisorError
+from batchd_flows.patience import LOST_AFTER_SECONDS, MachineLost, Patience
+from batchd_flows.supervisor import (
+    Launch,
+    Machine,
+    MachineRefused,
+    RunState,
+    RunStatus,
+    SupervisorError,
+)
 
 Stream = Literal["stdout", "stderr"]
 STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
@@ -60,6 +69,9 @@ class RunRecorder(Protocol):
 
     async def output(self, chunks: Sequence[Chunk]) -> None: ...
 
+    async def cut(self) -> None:
+        """What the command writes from here on is not kept: its output limit, or a full disk."""
+
     async def ended(self, outcome: Outcome) -> None: ...
 
 
@@ -70,12 +82,16 @@ class MemoryRecorder:
     start: datetime | None = None
     chunks: list[Chunk] = field(default_factory=list)
     outcome: Outcome | None = None
+    is_cut: bool = False
 
     async def started(self, at: datetime) -> None:
         self.start = at
 
     async def output(self, chunks: Sequence[Chunk]) -> None:
         self.chunks.extend(chunks)
+
+    async def cut(self) -> None:
+        self.is_cut = True
 
     async def ended(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -103,7 +119,11 @@ class Position:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """An attempt on a machine. `launch` null: only follow what was started before."""
+    """An attempt on a machine. `launch` null: only follow what was started before.
+
+    While the machine is out of reach the attempt goes on, for all we know: it is looked for again and again,
+    and given up only after `lost_after_seconds`.
+    """
 
     machine: Machine
     folder: Path
@@ -111,6 +131,7 @@ class Run:
     launch: Launch | None = None
     position: Position = field(default_factory=Position)
     grace_seconds: float = 10
+    lost_after_seconds: float = LOST_AFTER_SECONDS
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def perform(self) -> Outcome:
@@ -118,43 +139,73 @@ class Run:
 
         Cancelling this coroutine only detaches: the command goes on.
         """
-        status = await asyncio.to_thread(self.machine.status, self.folder)
+        try:
+            return await self._perform()
+        except MachineLost as error:
+            outcome = Outcome(exit_code=None, reason=str(error))
+            await self.recorder.ended(outcome)
+            return outcome
+
+    @cached_property
+    def _patience(self) -> Patience:
+        return Patience(self.machine, lost_after_seconds=self.lost_after_seconds, clock=self.clock)
+
+    async def _perform(self) -> Outcome:
+        status, problem = await self._begin()
         if status.state in NOT_STARTED:
-            if self.launch is None:
-                return await self._end(Outcome(exit_code=None, reason="outcome unknown: its folder is gone"))
-            status, problem = await asyncio.to_thread(self._start, self.launch)
-            if status.state in NOT_STARTED:
-                return await self._end(Outcome(exit_code=None, reason=problem))
+            return await self._end(Outcome(exit_code=None, reason=problem))
         await self.recorder.started(status.started_at or self.clock())
         status = await self._follow(status)
         if status.state is not RunState.ENDED or status.reason or status.signal:
-            await self._end_tree()
+            with suppress(MachineLost):  # how it ended is known all the same
+                await self._end_tree()
         return await self._end(self._outcome(status))
 
-    def _start(self, launch: Launch) -> tuple[RunStatus, str]:
-        """How it stands then, and what stood against it. Where nothing has started, nothing will."""
+    async def _begin(self) -> tuple[RunStatus, str]:
+        """How it stands once it has started, or could not; then, why."""
+        if self.launch is None:
+            status = await self._patience.reach(self.machine.status, self.folder)
+            return status, "outcome unknown: its folder is gone"
         try:
-            self.machine.start(launch)
+            status = await self._patience.reach_or_be_refused(self.machine.status, self.folder)
+        except MachineRefused as error:
+            return RunStatus(state=RunState.ABSENT), str(error)
+        if status.state in NOT_STARTED:
+            return await self._start(self.launch)
+        return status, ""
+
+    async def _start(self, launch: Launch) -> tuple[RunStatus, str]:
+        """How it stands then, and what stood against it. Where nothing has started, nothing will.
+
+        A lost answer is no reason not to ask again: nothing that was started, or is being, starts once more.
+        """
+        try:
+            await self._patience.reach(self.machine.start, launch)
         except SupervisorError as error:
-            status = self.machine.status(self.folder)
+            status = await self._patience.reach(self.machine.status, self.folder)
             if status.state is RunState.PREPARED:  # a slow starter may still come: it then ends at once
-                self.machine.cancel(self.folder, grace_seconds=0)
-                status = self.machine.status(self.folder)
+                await self._patience.reach(self.machine.cancel, self.folder, grace_seconds=0)
+                status = await self._patience.reach(self.machine.status, self.folder)
             return status, str(error)
-        return self.machine.status(self.folder), "its folder is gone"
+        return await self._patience.reach(self.machine.status, self.folder), "its folder is gone"
 
     async def _follow(self, status: RunStatus) -> RunStatus:
-        with _ExitWatch(status.pid if status.state is RunState.RUNNING else None) as exit_watch:
+        is_told = False
+        pid = status.pid if self.machine.here and status.state is RunState.RUNNING else None
+        with _ExitWatch(pid) as exit_watch:
             while status.state is RunState.RUNNING:
                 await exit_watch.wait(LOOK_SECONDS)
                 # The state first, then the output: what was written before the end is then all read.
-                status = await asyncio.to_thread(self.machine.status, self.folder)
+                status = await self._patience.reach(self.machine.status, self.folder)
                 await self._read_output()
+                if status.output_cut and not is_told:
+                    await self.recorder.cut()
+                    is_told = True
         await self._read_output()
         return status
 
     async def _read_output(self) -> None:
-        while chunks := await asyncio.to_thread(self._next_chunks):
+        while chunks := await self._patience.reach(self._next_chunks):
             await self.recorder.output(chunks)
             for chunk in chunks:
                 self.position.advance(chunk)
@@ -187,13 +238,14 @@ class Run:
 
         (A command that exits by itself may leave something behind on purpose.)
         """
-        while not await asyncio.to_thread(self.machine.gone, self.folder):
-            await asyncio.to_thread(self.machine.cancel, self.folder, grace_seconds=self.grace_seconds)
+        while not await self._patience.reach(self.machine.gone, self.folder):
+            await self._patience.reach(self.machine.cancel, self.folder, grace_seconds=self.grace_seconds)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _end(self, outcome: Outcome) -> Outcome:
         await self.recorder.ended(outcome)
-        await asyncio.to_thread(self.machine.remove, self.folder)
+        with suppress(MachineLost):  # what it leaves is for whoever reaches the machine next
+            await self._patience.reach(self.machine.remove, self.folder)
         return outcome
 
 

@@ -202,15 +202,15 @@ def test_the_backlog_is_what_the_log_lacks_in_order(here, books):
     job_id = here.enqueue()
     here.attempt(job_id, stdout=[b"a", b"b"], stderr=[b"!"])
     (attempt_id,) = books.unlogged()
-    assert books.backlog(attempt_id, 10) is None  # there is no run yet
+    assert books.backlog(attempt_id, 10, 100) is None  # there is no run yet
     books.note_created(run("one"), job_id, "#1")
-    backlog = books.backlog(attempt_id, 2)
+    backlog = books.backlog(attempt_id, 2, 100)
     assert (backlog.run_id, [data for *_, data in backlog.rows]) == ("one", [b"a", b"b"])
-    books.note_logged(backlog, 2)
-    rest = books.backlog(attempt_id, 10)
+    books.note_logged(attempt_id, backlog.rows[-1][0], 2)
+    rest = books.backlog(attempt_id, 10, 100)
     assert ([data for *_, data in rest.rows], rest.logged_bytes) == ([b"!"], 2)
-    books.note_logged(rest, 3)
-    assert books.backlog(attempt_id, 10) is None
+    books.note_logged(attempt_id, rest.rows[-1][0], 3)
+    assert books.backlog(attempt_id, 10, 100) is None
     assert books.unlogged() == []
 
 
@@ -220,7 +220,7 @@ def test_the_log_goes_to_the_newest_run_of_the_attempt(here, books):
     books.note_created(run("old"), job_id, "#1")
     books.note_created(run("new", number=2), job_id, "#1")
     (attempt_id,) = books.unlogged()
-    assert books.backlog(attempt_id, 10).run_id == "new"
+    assert books.backlog(attempt_id, 10, 100).run_id == "new"
 
 
 def test_the_output_of_a_deleted_job_is_logged_nowhere(here, books):
@@ -229,7 +229,7 @@ def test_the_output_of_a_deleted_job_is_logged_nowhere(here, books):
     books.note_created(run("one"), job_id, "#1")
     (attempt_id,) = books.unlogged()
     here.jobs.delete(ROOT, job_id)
-    assert books.backlog(attempt_id, 10) is None
+    assert books.backlog(attempt_id, 10, 100) is None
 
 
 # --- cost ---
@@ -270,7 +270,7 @@ def test_what_is_asked_again_and_again_never_walks_through_a_whole_table(here, b
         books.going()
         books.queues()
         books.entry(job_id)
-        books.backlog(1, 10)
+        books.backlog(1, 10, 100)
         recorder.alive("d")
         recorder.fresh(1)
         world.look(NOW, prefect_down=None)

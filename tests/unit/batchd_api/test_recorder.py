@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from batchd_api.db.tables import attempts, jobs, output
-from batchd_api.recorder import Attempt, OldToken, Recorder
+from batchd_api.db.tables import NOTE, attempts, jobs, output
+from batchd_api.recorder import CUT_SENTENCE, Attempt, OldToken, Recorder
 from batchd_api.statuses import AttemptState
 from batchd_flows.job_types import OnFail, RetryWhen
 from batchd_flows.run import Chunk, Outcome, Stream
@@ -307,3 +307,30 @@ def test_the_attempt_of_a_deleted_job_leaves_nothing_when_its_tree_has_ended(des
     assert desk.attempt_row(attempt) is None
     assert desk.here.row(attempt.job_id) is None
     assert desk.output(other)["stdout"] == b"other's"
+
+
+# --- output that is cut ---
+
+
+def notes(desk: Desk, attempt: Attempt) -> list[bytes]:
+    query = select(output.c.data).where(output.c.job_id == attempt.job_id, output.c.stream == NOTE)
+    with desk.here.database.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def test_that_output_is_cut_is_said_once_while_it_runs_or_at_its_end(desk):
+    attempt, other = desk.running(), desk.running()
+    desk.recorder.cut(attempt, NOW)
+    assert desk.attempt_row(attempt).output_cut
+    desk.recorder.cut(attempt, NOW)
+    for one in (attempt, other):
+        desk.recorder.ended(one, replace(DONE, output_cut=True), OnFail(), LATER)
+        assert notes(desk, one) == [CUT_SENTENCE.encode()]
+        assert desk.attempt_row(one).output_cut
+        assert desk.here.row(one.job_id).status == "Done"
+
+
+def test_output_that_was_not_cut_has_no_note(desk):
+    attempt = desk.running()
+    desk.recorder.ended(attempt, DONE, OnFail(), LATER)
+    assert (notes(desk, attempt), desk.attempt_row(attempt).output_cut) == ([], False)

@@ -186,3 +186,12 @@ def test_an_unknown_type_is_5_and_nothing_is_enqueued(batch: Batch, types: Manag
     done = batch("enqueue", "-t", "nosuch", "x")
     assert (done.code, done.out) == (5, "")
     assert "POST" not in [method for method, _, _ in types.asked()]
+
+
+def test_limits_go_as_they_are_written(batch: Batch, types: Manager) -> None:
+    line = ("--timeout", "2h", "--silence", "10 min", "--kill-after", "5", "--output-limit", "500M")
+    assert batch("enqueue", *line, "make").code == 0
+    body = _body(types)
+    assert {key: body[key] for key in ("timeout", "silence", "kill_after", "output_limit")} == {
+        "timeout": "2h", "silence": "10 min", "kill_after": "5", "output_limit": "500M",
+    }  # fmt: skip

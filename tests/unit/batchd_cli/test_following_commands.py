@@ -237,3 +237,14 @@ def test_ctrl_c_stops_following_and_says_that_the_job_goes_on(manager: Manager, 
 def test_a_manager_that_is_away_for_a_while_is_borne_with(batch: Batch, manager: Manager) -> None:
     manager.answer_in_turn("GET", "/job/17", JOB, (503, "The database cannot be reached."), DONE)
     assert batch("wait", "17", "--timeout", "60").code == 0
+
+
+def test_b4_output_that_was_cut_is_said_beside_it_on_stderr(batch: Batch, manager: Manager) -> None:
+    note = 'event: note\nid: 3-0-0\ndata: {"attempt": 1, "text": "the output ends here"}'
+    manager.answer("GET", "/job/17", DONE | {"output_cut": True})
+    manager.stream(17, [output_event("one\n"), note, status_event("Done", exit_code=0), END_EVENT])
+    done = batch("logs", "17", "-f")
+    assert (done.code, done.out, done.err) == (0, "one\n", "the output ends here\n")
+    assert "cut" in batch("job", "17").out
+    lines = [json.loads(line) for line in batch("logs", "17", "-f", "--json").out.splitlines()]
+    assert lines[1] == {"event": "note", "id": 17, "attempt": 1, "text": "the output ends here"}
