@@ -17,18 +17,22 @@ from functools import partial
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from batchd_api import logs
 from batchd_api.db.session import Database
 from batchd_api.db.upgrade import upgrade
+from batchd_api.dependencies import Services
 from batchd_api.dispatcher import Dispatcher
 from batchd_api.dispatching import build_dispatching, tidy_for_ever
 from batchd_api.errors import BatchdError, StartupError
 from batchd_api.facade import FacadeParts, create_facade
 from batchd_api.file_access import file_roots
+from batchd_api.metric_keeping import MetricKeeper
 from batchd_api.old_database import refuse_originals
 from batchd_api.options import FacadeOptions
 from batchd_api.parts import Parts
+from batchd_api.retention import MetricRetention
 from batchd_api.services.health import NOT_EMBEDDED, ServerState
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.settings import database_url
@@ -176,7 +180,7 @@ async def _serve(parts: Parts, tasks: list[asyncio.Task[object]], wake: Callable
     prefect = ServerState()
     facade = create_facade(
         FacadeParts(
-            options=facade_options(settings),
+            options=facade_options(settings, parts.mode),
             database=parts.database,
             job_types=parts.job_types,
             hosts=parts.hosts,
@@ -199,12 +203,24 @@ async def _serve(parts: Parts, tasks: list[asyncio.Task[object]], wake: Callable
         timeout_graceful_shutdown=FACADE_STOP_SECONDS,
     )
     tasks.append(asyncio.create_task(_serve_until_cancelled(_Uvicorn(config), listener), name="facade"))
+    tasks.append(asyncio.create_task(_metric_keeper(facade, settings).run(), name="metrics"))
     if settings.prefect.api_url is None:
         tasks.append(
             asyncio.create_task(
                 _keep_server(EmbeddedServer(server_settings(settings)), prefect), name="prefect"
             )
         )
+
+
+def _metric_keeper(facade: FastAPI, settings: Settings) -> MetricKeeper:
+    services: Services = facade.state.services
+    return MetricKeeper(
+        metrics=services.metrics,
+        history=services.metric_history,
+        retention=MetricRetention(services.metrics.ground.database, settings.storage.metric_records_days),
+        dump_seconds=settings.metrics.dump_timeout_seconds,
+        prefix=settings.metrics.store_prefix_only,
+    )
 
 
 def _wake_from_a_thread(loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
@@ -263,7 +279,7 @@ async def _dispatcher(
     return dispatching.dispatcher
 
 
-def facade_options(settings: Settings) -> FacadeOptions:
+def facade_options(settings: Settings, mode: DaemonMode) -> FacadeOptions:
     manager = settings.manager
     return FacadeOptions(
         auth_disabled=manager.auth.disabled,
@@ -277,6 +293,9 @@ def facade_options(settings: Settings) -> FacadeOptions:
         static_path=manager.web_client.path,
         prefect_ui_url=_prefect_ui_url(settings),
         default_syntax=settings.default_template_syntax,
+        daemon=mode.value,
+        memory_metrics=settings.metrics.gc_metrics,
+        http_metrics=settings.metrics.http_metrics,
     )
 
 

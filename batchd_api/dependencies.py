@@ -23,6 +23,8 @@ from batchd_api.services.choices import Choices
 from batchd_api.services.follow import Follower
 from batchd_api.services.health import Health
 from batchd_api.services.jobs import Jobs
+from batchd_api.services.metric_history import MetricHistory
+from batchd_api.services.metrics import Metrics
 from batchd_api.services.outputs import Outputs
 from batchd_api.services.queues import Queues
 from batchd_api.services.results import Results
@@ -48,6 +50,8 @@ class Services:
     follower: Follower
     schedules: Schedules
     stats: Stats
+    metrics: Metrics
+    metric_history: MetricHistory
     choices: Choices
     health: Health
     web_client: WebClient

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchd_api.job_limits import DURATIONS, SIZE
+from batchd_api.periods import MAX_SECONDS
 from batchd_api.permissions import Right
 from batchd_api.queries import MAX_LIMIT, MAX_OPENINGS, STREAMS
 from batchd_api.schemas import MAX_COUNT, Priority
@@ -104,7 +105,15 @@ _JOB_LIST: Fields = {
     "backwards": {"type": "boolean", "description": "true: the last first"},
     "tail": {"type": "integer", "minimum": 0, "description": "bytes of stdout and stderr at most; 0: none"},
 }
+_PERIOD: Fields = {
+    "last": {"type": "integer", "minimum": 0, "maximum": MAX_SECONDS, "description": "the last seconds"},
+    "from": {"type": "string", "description": "since this time, in the server's local time"},
+    "to": {"type": "string", "description": "until this time, in the server's local time; none: now"},
+    "every": {"type": "integer", "minimum": 1, "description": "one record of so many seconds is enough"},
+}
 QUERIES: dict[tuple[str, str], Fields] = {
+    ("GET", "/monitor/{prefix}/query"): _PERIOD,
+    ("GET", "/monitor/jobs"): _PERIOD,
     ("GET", "/jobs"): _JOB_LIST,
     ("GET", "/queue/{name}/jobs"): _JOB_LIST,
     ("GET", "/job/{job_id}/output"): {

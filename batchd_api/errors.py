@@ -10,7 +10,8 @@ BatchdError
 │   ├── NeedsForce             not empty or in use, and `?forced=true` was not given
 │   └── LastSuperuser
 ├── NotFound              404
-│   ├── QueueNotFound, JobNotFound, ScheduleNotFound, UserNotFound, PermissionNotFound, ResultNotFound
+│   ├── QueueNotFound, JobNotFound, ScheduleNotFound, UserNotFound, PermissionNotFound, ResultNotFound,
+│   │   MetricNotFound
 ├── Conflict              409
 │   ├── AlreadyExists
 │   └── StatusRefused
@@ -138,6 +139,13 @@ class ResultNotFound(NotFound):
 
     def __init__(self, job_id: int) -> None:
         super().__init__("result", job_id)
+
+
+class MetricNotFound(NotFound):
+    """There is no stored metric {name}."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("stored metric", name)
 
 
 class Conflict(BatchdError):

@@ -21,6 +21,7 @@ from batchd_api.dependencies import Guard, Services
 from batchd_api.documentation import documented
 from batchd_api.errors import BatchdError, Invalid
 from batchd_api.gate import Gate
+from batchd_api.http_counts import HttpCounts, HttpMeter
 from batchd_api.options import FacadeOptions
 from batchd_api.routes.table import ROUTES
 from batchd_api.services.choices import Choices
@@ -28,6 +29,8 @@ from batchd_api.services.follow import Follower
 from batchd_api.services.ground import Ground
 from batchd_api.services.health import NOT_EMBEDDED, Health
 from batchd_api.services.jobs import Jobs
+from batchd_api.services.metric_history import MetricHistory
+from batchd_api.services.metrics import MetricOptions, Metrics
 from batchd_api.services.outputs import Outputs
 from batchd_api.services.passwords import Passwords
 from batchd_api.services.queues import Queues
@@ -76,7 +79,8 @@ def create_facade(parts: FacadeParts) -> FastAPI:
         redirect_slashes=False,
         default_response_class=JsonAnswer,
     )
-    services = _services(parts)
+    counts = HttpCounts()
+    services = _services(parts, counts)
     facade.state.services = services
     for route in ROUTES:
         facade.add_api_route(
@@ -89,11 +93,12 @@ def create_facade(parts: FacadeParts) -> FastAPI:
             **documented(route.method, route.path),
         )
     facade.add_middleware(Gate, options=parts.options, answers=answers)
+    facade.add_middleware(HttpMeter, counts=counts)
     _answer_errors(facade, answers, services.web_client)
     return facade
 
 
-def _services(parts: FacadeParts) -> Services:
+def _services(parts: FacadeParts, counts: HttpCounts) -> Services:
     ground = Ground(
         database=parts.database,
         job_types=parts.job_types,
@@ -119,10 +124,18 @@ def _services(parts: FacadeParts) -> Services:
         follower=Follower(ground),
         schedules=Schedules(ground),
         stats=Stats(ground),
+        metrics=Metrics(ground, _metric_options(parts.options), counts),
+        metric_history=MetricHistory(parts.database),
         choices=Choices(ground, queues),
         health=Health(parts.database, parts.clock, parts.prefect_state),
         web_client=WebClient(parts.options.static_path, parts.options.prefect_ui_url),
         body_limit_bytes=parts.options.body_limit_bytes,
+    )
+
+
+def _metric_options(options: FacadeOptions) -> MetricOptions:
+    return MetricOptions(
+        daemon=options.daemon, with_memory=options.memory_metrics, with_http=options.http_metrics
     )
 
 

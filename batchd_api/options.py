@@ -29,3 +29,6 @@ class FacadeOptions:
     static_path: Path | None = None
     prefect_ui_url: str | None = None
     default_syntax: str = "Shell"
+    daemon: str = "Both"
+    memory_metrics: bool = True
+    http_metrics: bool = True

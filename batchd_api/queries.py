@@ -48,17 +48,17 @@ class OutputWanted:
 
 
 def jobs_wanted(query: Mapping[str, str]) -> JobsWanted:
-    since = _given(query, "since")
+    since = given(query, "since")
     return JobsWanted(
-        statuses=_statuses(_given(query, "status")),
+        statuses=_statuses(given(query, "status")),
         user=_text(query, "user"),
         type=_text(query, "type"),
         host=_text(query, "host"),
         since=None if since is None else parse_time(since),
-        limit=_number(query, "limit", 1, MAX_LIMIT),
-        after=_number(query, "after", 0, MAX_OFFSET),
-        backwards=parse_flag("backwards", _given(query, "backwards")),
-        tail_bytes=_number(query, "tail", 0, MAX_OFFSET),
+        limit=number(query, "limit", 1, MAX_LIMIT),
+        after=number(query, "after", 0, MAX_OFFSET),
+        backwards=parse_flag("backwards", given(query, "backwards")),
+        tail_bytes=number(query, "tail", 0, MAX_OFFSET),
     )
 
 
@@ -71,34 +71,34 @@ def _statuses(text: str | None) -> tuple[JobStatus, ...]:
 
 
 def output_wanted(query: Mapping[str, str]) -> OutputWanted:
-    stream = _given(query, "stream") or "stdout"
+    stream = given(query, "stream") or "stdout"
     if stream not in STREAMS:
         raise Invalid(f'"stream" is stdout or stderr, not "{stream}".')
     return OutputWanted(
         stream=stream,
-        attempt=_number(query, "attempt", 1, 2**31 - 1),
-        offset=_number(query, "offset", 0, MAX_OFFSET) or 0,
+        attempt=number(query, "attempt", 1, 2**31 - 1),
+        offset=number(query, "offset", 0, MAX_OFFSET) or 0,
     )
 
 
 def openings_wanted(query: Mapping[str, str]) -> int:
-    return _number(query, "count", 1, MAX_OPENINGS) or 5
+    return number(query, "count", 1, MAX_OPENINGS) or 5
 
 
-def _given(query: Mapping[str, str], key: str) -> str | None:
+def given(query: Mapping[str, str], key: str) -> str | None:
     """Empty counts as absent: forms and old pages send such."""
     return query.get(key) or None
 
 
 def _text(query: Mapping[str, str], key: str) -> str | None:
-    value = _given(query, key)
+    value = given(query, key)
     if value is not None and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value)):
         raise Invalid(f'"{key}" has a character that is no text.')
     return value
 
 
-def _number(query: Mapping[str, str], key: str, minimum: int, maximum: int) -> int | None:
-    value = _given(query, key)
+def number(query: Mapping[str, str], key: str, minimum: int, maximum: int) -> int | None:
+    value = given(query, key)
     if value is None:
         return None
     if not _DIGITS.fullmatch(value) or not minimum <= int(value) <= maximum:

@@ -20,6 +20,7 @@ from batchd_api.errors import BatchdError, QueueNotFound
 from batchd_api.services.job_order import next_seq
 from batchd_api.services.queues import lock_queue
 from batchd_api.services.run_times import note_run_time
+from batchd_api.services.run_times import note_run_time
 from batchd_api.statuses import AttemptState, JobStatus
 from batchd_flows.job_types import OnFail, RetryWhen
 from batchd_flows.run import Chunk, Outcome
@@ -138,6 +139,7 @@ class Recorder:
                 reason=reason,
             )
             _note_run_time(connection, attempt, row["started_at"], outcome, now)
+            _note_run_time(connection, attempt, row["started_at"], outcome, now)
             if outcome.succeeded:
                 _set_job(connection, attempt, status=JobStatus.DONE, end_time=now)
             elif cancelled:
@@ -166,6 +168,16 @@ def _note_cut(connection: Connection, attempt: Attempt, row: RowMapping, now: da
     connection.execute(insert(output).values(job_id=attempt.job_id, attempt=attempt.number, **note))
     _set_attempt(connection, attempt, output_cut=True)
     _set_job(connection, attempt, status=jobs.c.status)
+
+
+def _note_run_time(
+    connection: Connection, attempt: Attempt, started_at: datetime | None, outcome: Outcome, now: datetime
+) -> None:
+    if started_at is None:
+        return
+    type_name = connection.execute(select(jobs.c.type_name).where(jobs.c.id == attempt.job_id)).scalar_one()
+    seconds = ((outcome.ended_at or now) - started_at).total_seconds()
+    note_run_time(connection, type_name, attempt.host_name, seconds, succeeded=outcome.succeeded)
 
 
 def _note_run_time(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from batchd_api.permissions import Access, Right, Scope
-from batchd_api.routes import jobs, output, queues, root, schedules, stats, types, users
+from batchd_api.routes import jobs, monitor, output, queues, root, schedules, stats, types, users
 
 OPEN = Access(scope=Scope.OPEN)
 USER = Access(scope=Scope.USER)
@@ -39,6 +39,13 @@ ROUTES: tuple[Route, ...] = (
     Route("OPTIONS", "/", root.authentication_methods, OPEN),
     Route("GET", "/", root.start_page, OPEN),
     Route("GET", "/monitor", root.monitor_page, OPEN),
+    Route("GET", "/monitor/current/plain", monitor.current_list, USER),
+    Route("GET", "/monitor/{prefix}/current/plain", monitor.current_list_of, USER),
+    Route("GET", "/monitor/current/tree", monitor.current_tree, USER),
+    Route("GET", "/monitor/{prefix}/current/tree", monitor.current_tree_of, USER),
+    Route("GET", "/monitor/{name}/last", monitor.last_record, USER),
+    Route("GET", "/monitor/{prefix}/query", monitor.stored_records, USER),
+    Route("GET", "/monitor/jobs", monitor.job_counts, USER),
     Route("GET", "/health", root.health, OPEN),
     Route("GET", "/openapi.json", root.openapi, USER),
     Route("GET", "/docs", root.docs, USER),

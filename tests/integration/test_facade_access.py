@@ -19,6 +19,7 @@ EXAMPLES = {
     "type_name": "command",
     "name": "default",
     "permission_id": "1",
+    "prefix": "batchd",
 }
 
 

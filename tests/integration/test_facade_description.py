@@ -17,6 +17,7 @@ from tests.ground import installation
 
 NEVER_ENDING = "/job/{job_id}/stream"
 EXISTING = {"name": "default", "job_id": "1", "seq": "1", "type_name": "command", "permission_id": "1"}
+EXISTING["prefix"] = "batchd.jobs"
 SETTINGS = settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
