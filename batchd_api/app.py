@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from batchd_api import logs
+from batchd_api.changes import unsaid
 from batchd_api.db.session import Database
 from batchd_api.db.upgrade import upgrade
 from batchd_api.dependencies import Services
@@ -75,6 +76,8 @@ def opened(config: Path | None, mode: str | None) -> Iterator[Parts]:
     logs.configure(settings.logging)
     for problem in loaded.problems:
         log.warning("%s", problem)
+    for change in unsaid(loaded.source):
+        log.info("changed on purpose: %s", change.sentence)
     folders = config_folders(config, os.environ)
     prepare_state_directory(settings)
     chosen = DaemonMode(mode.capitalize()) if mode else settings.daemon

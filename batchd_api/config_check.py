@@ -32,11 +32,12 @@ _CLIENT_SWITCHES = ("disable_auth", "disable_server_certificate_check")
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What was read, and what is wrong with it. `settings` None: batchd.yaml cannot be used at all."""
+    """What was read, and what is wrong with it. `settings` None: `source`, batchd.yaml, cannot be used."""
 
     files: tuple[Path, ...]
     problems: tuple[Problem, ...]
     settings: Settings | None
+    source: Path | None
     job_types: JobTypes
     hosts: Hosts
     controllers: Controllers
@@ -64,6 +65,7 @@ def check_config(config: Path | None, environ: Mapping[str, str]) -> Checked:
         files=tuple(path for path in (source, *files, *client_files) if path is not None),
         problems=tuple(sorted(problems, key=lambda problem: (str(problem.path), problem.line))),
         settings=settings,
+        source=source,
         job_types=job_types,
         hosts=hosts,
         controllers=controllers,

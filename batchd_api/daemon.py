@@ -20,27 +20,79 @@ from batchd_flows.versions import BrokenVersions, check_versions
 REFUSED = 2  # exit code of a daemon that cannot start
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument(
-    "mode", type=click.Choice(["both", "manager", "dispatcher"], case_sensitive=False), required=False
-)
-@click.option(
+class Words(click.Group):
+    """`batchd Manager` was always the same as `batchd manager`."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name.lower())
+
+
+_config = click.option(
     "-c", "--config", type=click.Path(path_type=Path), help="batchd.yaml to use instead of the usual places."
 )
+
+
+@click.group(cls=Words, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@_config
 @click.version_option(package_name="batchd")
-def main(mode: str | None, config: Path | None) -> None:
+@click.pass_context
+def main(context: click.Context, config: Path | None) -> None:
     """Run the batchd daemon in the foreground: the REST facade, the planner, and Prefect underneath.
 
-    MODE overrides the key `daemon` of batchd.yaml: `manager` answers requests, `dispatcher` runs jobs, `both`
-    is one process that does both. Ctrl-C or SIGTERM stops it; jobs that run go on and are found again.
+    Without a word it is what the key `daemon` of batchd.yaml says. Ctrl-C or SIGTERM stops it; jobs that run
+    go on and are found again.
     """
+    context.obj = config
+    if context.invoked_subcommand is None:
+        _become(None, config)
+
+
+@main.command()
+@_config
+@click.pass_obj
+def both(named_before: Path | None, config: Path | None) -> None:
+    """What the key `daemon` of batchd.yaml says; where it says nothing, one process that does both."""
+    _become(None, config or named_before)
+
+
+@main.command()
+@_config
+@click.pass_obj
+def manager(named_before: Path | None, config: Path | None) -> None:
+    """Answer requests, and keep the embedded Prefect server."""
+    _become("manager", config or named_before)
+
+
+@main.command()
+@_config
+@click.pass_obj
+def dispatcher(named_before: Path | None, config: Path | None) -> None:
+    """Run jobs."""
+    _become("dispatcher", config or named_before)
+
+
+@main.command()
+@_config
+@click.option("--json", "as_json", is_flag=True, help="One object a line: topic, verdict, text.")
+@click.pass_obj
+def doctor(named_before: Path | None, config: Path | None, as_json: bool) -> None:
+    """Look at everything that a working installation needs; each line is ok, or says what to do.
+
+    Changes nothing, and may be run beside a running daemon. Ends with 1 if there is something to fix.
+    """
+    words = ["--config", str(config or named_before)] if config or named_before else []
+    words += ["--json"] if as_json else []
+    os.execv(sys.executable, [sys.executable, "-m", "batchd_api.doctor", *words])  # noqa: S606  as below
+
+
+def _become(mode: str | None, config: Path | None) -> None:
     try:
         environment = prepared_environment(config)
     except (StartupError, BrokenVersions) as error:
         click.echo(f"batchd: {error}", err=True)
         sys.exit(REFUSED)
     arguments = [sys.executable, "-m", "batchd_api.app"]
-    arguments += ["--mode", mode.lower()] if mode else []
+    arguments += ["--mode", mode] if mode else []
     arguments += ["--config", str(config)] if config else []
     os.execve(sys.executable, arguments, environment)  # noqa: S606  the same program, under another environment
 
