@@ -20,7 +20,6 @@ from batchd_api.errors import BatchdError, QueueNotFound
 from batchd_api.services.job_order import next_seq
 from batchd_api.services.queues import lock_queue
 from batchd_api.services.run_times import note_run_time
-from batchd_api.services.run_times import note_run_time
 from batchd_api.statuses import AttemptState, JobStatus
 from batchd_flows.job_types import OnFail, RetryWhen
 from batchd_flows.run import Chunk, Outcome
@@ -134,11 +133,10 @@ class Recorder:
                 connection,
                 attempt,
                 state=AttemptState.ENDED,
-                ended_at=_not_before_output(connection, attempt, outcome.ended_at or now),
+                ended_at=_not_before_output(connection, attempt, _not_before_start(row, outcome, now)),
                 exit_code=outcome.exit_code,
                 reason=reason,
             )
-            _note_run_time(connection, attempt, row["started_at"], outcome, now)
             _note_run_time(connection, attempt, row["started_at"], outcome, now)
             if outcome.succeeded:
                 _set_job(connection, attempt, status=JobStatus.DONE, end_time=now)
@@ -176,18 +174,14 @@ def _note_run_time(
     if started_at is None:
         return
     type_name = connection.execute(select(jobs.c.type_name).where(jobs.c.id == attempt.job_id)).scalar_one()
-    seconds = ((outcome.ended_at or now) - started_at).total_seconds()
+    seconds = max(0.0, ((outcome.ended_at or now) - started_at).total_seconds())
     note_run_time(connection, type_name, attempt.host_name, seconds, succeeded=outcome.succeeded)
 
 
-def _note_run_time(
-    connection: Connection, attempt: Attempt, started_at: datetime | None, outcome: Outcome, now: datetime
-) -> None:
-    if started_at is None:
-        return
-    type_name = connection.execute(select(jobs.c.type_name).where(jobs.c.id == attempt.job_id)).scalar_one()
-    seconds = ((outcome.ended_at or now) - started_at).total_seconds()
-    note_run_time(connection, type_name, attempt.host_name, seconds, succeeded=outcome.succeeded)
+def _not_before_start(row: RowMapping, outcome: Outcome, now: datetime) -> datetime:
+    """A clock that was put back meanwhile must not make a duration negative."""
+    ended_at = outcome.ended_at or now
+    return ended_at if row["started_at"] is None else max(ended_at, row["started_at"])
 
 
 def _not_before_output(connection: Connection, attempt: Attempt, ended_at: datetime) -> datetime:

@@ -143,6 +143,14 @@ def test_the_end_is_not_before_the_last_output(desk: Desk) -> None:
     assert desk.attempt_row(attempt).ended_at == late
 
 
+def test_e5_a_clock_that_was_put_back_makes_no_duration_negative(desk: Desk) -> None:
+    attempt = desk.running()
+    started_at = desk.attempt_row(attempt).started_at
+    desk.recorder.ended(attempt, DONE, OnFail(), started_at - timedelta(hours=1))
+    assert desk.attempt_row(attempt).ended_at == started_at
+    assert desk.here.row(attempt.job_id).status == "Done"
+
+
 def test_without_retries_a_failure_stays_and_says_why(desk):
     row = desk.fail(desk.running(), OnFail())
     assert (row.status, row.try_count) == ("Failed", 1)
