@@ -20,7 +20,7 @@ from batchd_api.hands import Hands
 from batchd_api.launches import Launches, LaunchSettings
 from batchd_api.mirror import Mirror
 from batchd_api.parts import Parts
-from batchd_api.planner import HostView
+from batchd_api.planner import HostState, HostView
 from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.recorder import Recorder
@@ -133,7 +133,8 @@ def host_views(hosts: Hosts) -> Mapping[str, HostView]:
         host.name: HostView(
             name=host.name,
             max_jobs=host.max_jobs,
-            unusable=f"host {host.name} is another machine; this version runs jobs on its own machine only",
+            state=HostState.FAILED,
+            text=f"host {host.name} is another machine; this version runs jobs on its own machine only",
         )
         for host in hosts
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
 
+from batchd_api.called import IS_CALLED
 from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, flow_runs, jobs, pools, queues
 from batchd_api.reconcile import Shown
@@ -43,7 +44,7 @@ class Hands:
         with self._database.write() as connection:
             _touch(connection, run_id)
             _set(
-                connection, jobs.c.id == job_id, WAITING, status=JobStatus.FAILED, end_time=now,
+                connection, jobs.c.id == job_id, _among(WAITING), status=JobStatus.FAILED, end_time=now,
                 reason_code=CANCELLED, reason_text="cancelled in Prefect", reason_until=None,
             )  # fmt: skip
         log.info("job %d was cancelled in Prefect while it waited", job_id)
@@ -66,14 +67,14 @@ class Hands:
     def postpone(self, job_id: int, run_id: str) -> None:
         with self._database.write() as connection:
             _touch(connection, run_id)
-            _set(connection, jobs.c.id == job_id, (JobStatus.NEW,), status=JobStatus.POSTPONED)
+            _set(connection, jobs.c.id == job_id, _among((JobStatus.NEW,)), status=JobStatus.POSTPONED)
         log.info("job %d was paused in Prefect: it is postponed", job_id)
 
     def release(self, job_id: int, run_id: str) -> None:
         with self._database.write() as connection:
             _touch(connection, run_id)
             _set(
-                connection, jobs.c.id == job_id, (JobStatus.POSTPONED,), status=JobStatus.NEW,
+                connection, jobs.c.id == job_id, jobs.c.status == JobStatus.POSTPONED, status=JobStatus.NEW,
                 reason_code=None, reason_text=None, reason_until=None,
             )  # fmt: skip
         log.info("job %d was resumed in Prefect: it waits for its turn", job_id)
@@ -82,7 +83,8 @@ class Hands:
         with self._database.write() as connection:
             _touch(connection, run_id)
             _set(
-                connection, jobs.c.id == job_id, FINAL, status=JobStatus.NEW, try_count=0, end_time=None,
+                connection, jobs.c.id == job_id, jobs.c.status.in_(FINAL), status=JobStatus.NEW, try_count=0,
+                end_time=None,
                 reason_code=None, reason_text=None, reason_until=None,
             )  # fmt: skip
         log.info("job %d was retried in Prefect: it is New", job_id)
@@ -122,9 +124,12 @@ def _due(connection: Connection, job_id: int) -> None:
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(mirrored=0))
 
 
+def _among(statuses: tuple[JobStatus, ...]) -> ColumnElement[bool]:
+    """One of these, or called: that waits as well."""
+    return or_(jobs.c.status.in_(statuses), IS_CALLED)
+
+
 def _set(
-    connection: Connection, which: ColumnElement[bool], among: tuple[JobStatus, ...], **values: object
+    connection: Connection, which: ColumnElement[bool], among: ColumnElement[bool], **values: object
 ) -> None:
-    connection.execute(
-        update(jobs).where(which, jobs.c.status.in_(among)).values(version=jobs.c.version + 1, **values)
-    )
+    connection.execute(update(jobs).where(which, among).values(version=jobs.c.version + 1, **values))

@@ -1,124 +1,56 @@
 """The planner: one pure function that says which jobs start now, and of every other why it waits.
 
 It is the only place that decides order. In a queue, the jobs that may run start strictly by `seq`; a job
-whose host cannot take it is passed over; between queues the one that has waited longest for a start goes
+whose host cannot take it is passed over; one whose host must first be got ready is *called*: it holds its
+turn in queue and host, and takes no worker. Between queues the one that has waited longest for a start goes
 first, so that none starves.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
+from batchd_api.planner_records import (
+    BrokenSchedule,
+    BusyView,
+    DispatcherView,
+    Held,
+    HostState,
+    HostView,
+    JobView,
+    Plan,
+    QueueView,
+    Start,
+    World,
+)
+from batchd_api.planner_room import Room
 from batchd_api.statuses import Reason, ReasonCode
 from batchd_flows.windows import Schedule, is_open, next_change, next_opening, sentence
 
+__all__ = [
+    "BrokenSchedule",
+    "BusyView",
+    "DispatcherView",
+    "Held",
+    "HostState",
+    "HostView",
+    "JobView",
+    "Plan",
+    "QueueView",
+    "Start",
+    "World",
+    "plan",
+]
+
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BrokenSchedule:
-    """A stored schedule that cannot be read: nothing starts by it. `fault` says what is wrong with it."""
-
-    name: str
-    fault: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueueView:
-    """What the planner must know of a queue. `last_start` is when it last had a turn."""
-
-    name: str
-    enabled: bool
-    schedule: Schedule | BrokenSchedule
-    max_jobs: int | None = None
-    last_start: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobView:
-    """A New job. `host_name` is the effective one: the job's, its type's or its queue's; null = local."""
-
-    id: int
-    queue_name: str
-    seq: int
-    type_name: str
-    start_time: datetime | None = None
-    host_name: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BusyView:
-    """A living attempt: it holds a slot of its queue, its dispatcher, its host."""
-
-    job_id: int
-    queue_name: str
-    type_name: str
-    dispatcher: str
-    host_name: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DispatcherView:
-    """A dispatcher that is alive. `queues` null = all."""
-
-    name: str
-    workers: int
-    queues: frozenset[str] | None = None
-
-    def serves(self, queue_name: str) -> bool:
-        return self.queues is None or queue_name in self.queues
-
-
-@dataclass(frozen=True, kw_only=True)
-class HostView:
-    """A host that jobs may name. `unusable` says in a sentence why no job can start there now."""
-
-    name: str
-    max_jobs: int | None = None
-    unusable: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """Everything the decision rests on, at one moment."""
-
-    now: datetime
-    zone: ZoneInfo
-    queues: Sequence[QueueView] = ()
-    jobs: Sequence[JobView] = ()  # of each queue, its first New ones
-    busy: Sequence[BusyView] = ()
-    dispatchers: Sequence[DispatcherView] = ()
-    hosts: Sequence[HostView] = ()
-    type_limits: dict[str, int] = field(default_factory=dict)  # job type → jobs of it on one host
-    prefect_down: str | None = None  # a sentence, while Prefect does not answer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """This job starts now, in that dispatcher, on that host (null = the dispatcher's own machine)."""
-
-    job_id: int
-    dispatcher: str
-    host_name: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What starts, why the rest waits, and when to look again at the latest (null: at the next change)."""
-
-    starts: tuple[Start, ...]
-    reasons: dict[int, Reason]
-    look_again: datetime | None
 
 
 def plan(world: World) -> Plan:
     """Decide. The same world gives the same plan."""
     reasons: dict[int, Reason] = {}
     waiting: dict[str, list[JobView]] = {}
+    called: list[JobView] = []
     for queue in world.queues:
         jobs = sorted((job for job in world.jobs if job.queue_name == queue.name), key=lambda job: job.seq)
         barred = _barred(world, queue)
@@ -126,10 +58,19 @@ def plan(world: World) -> Plan:
             reason = barred or _not_before(world, job)
             if reason:
                 reasons[job.id] = reason
+            elif job.called:
+                called.append(job)
             else:
                 waiting.setdefault(queue.name, []).append(job)
-    starts = _hand_out(world, waiting, reasons)
-    return Plan(starts=tuple(starts), reasons=reasons, look_again=_look_again(world))
+    round_ = _Round(world, reasons)
+    round_.go_on_with(called)
+    round_.hand_out(waiting)
+    return Plan(
+        starts=tuple(round_.starts),
+        reasons=reasons,
+        look_again=_look_again(world),
+        called=frozenset(round_.called),
+    )
 
 
 def _barred(world: World, queue: QueueView) -> Reason | None:
@@ -160,30 +101,51 @@ def _not_before(world: World, job: JobView) -> Reason | None:
     return Reason(code=ReasonCode.NOT_BEFORE, text=text, until=job.start_time)
 
 
-def _hand_out(world: World, waiting: dict[str, list[JobView]], reasons: dict[int, Reason]) -> list[Start]:
-    """Give each queue's next job a place in turn, the queue that waited longest first, until none fits."""
-    room = _Room(world)
-    turn = {queue.name: (queue.last_start or LONG_AGO, 0) for queue in world.queues}
-    starts: list[Start] = []
-    while waiting:
-        name = min(waiting, key=lambda queue_name: (*turn[queue_name], queue_name))
-        jobs = waiting[name]
-        full = room.queue_full(name)
-        if full:
-            reasons[jobs[0].id] = full
-            reasons.update(_behind(jobs[1:]))
-            del waiting[name]
-            continue
-        job = jobs.pop(0)
-        place = room.place(job)
-        if isinstance(place, Reason):
-            reasons[job.id] = place
+class _Round:
+    """Gives out what room there is, until nothing more fits."""
+
+    def __init__(self, world: World, reasons: dict[int, Reason]) -> None:
+        self.starts: list[Start] = []
+        self.called: list[int] = []
+        self._world = world
+        self._reasons = reasons
+        self._room = Room(world)
+
+    def go_on_with(self, called: Sequence[JobView]) -> None:
+        """Those that hold a turn come first: who is called is not overtaken."""
+        for job in called:
+            full = self._room.queue_limit(job.queue_name)
+            if full:
+                self._reasons[job.id] = full
+            else:
+                self._put(job, self._room.place(job))
+
+    def hand_out(self, waiting: dict[str, list[JobView]]) -> None:
+        """Give each queue's next job a place in turn, the queue that waited longest first."""
+        turn = {queue.name: (queue.last_start or LONG_AGO, 0) for queue in self._world.queues}
+        while waiting:
+            name = min(waiting, key=lambda queue_name: (*turn[queue_name], queue_name))
+            jobs = waiting[name]
+            if (full := self._room.queue_full(name, jobs[0])) is not None:
+                self._reasons[jobs[0].id] = full
+                self._reasons.update(_behind(jobs[1:]))
+                del waiting[name]
+                continue
+            if self._put(jobs[0], self._room.place(jobs.pop(0))):
+                turn[name] = (self._world.now, len(self.starts) + len(self.called))
+            if not jobs:
+                del waiting[name]
+
+    def _put(self, job: JobView, place: Start | Held | Reason) -> bool:
+        """Whether it has got its turn."""
+        if isinstance(place, Start):
+            self.starts.append(place)
+        elif isinstance(place, Held):
+            self.called.append(job.id)
+            self._reasons[job.id] = place.reason
         else:
-            starts.append(place)
-            turn[name] = (world.now, len(starts))
-        if not jobs:
-            del waiting[name]
-    return starts
+            self._reasons[job.id] = place
+        return not isinstance(place, Reason)
 
 
 def _behind(jobs: Iterable[JobView]) -> dict[int, Reason]:
@@ -191,79 +153,10 @@ def _behind(jobs: Iterable[JobView]) -> dict[int, Reason]:
     return {job.id: reason for job in jobs}
 
 
-class _Room:
-    """How much still fits, counted down as jobs are placed."""
-
-    def __init__(self, world: World) -> None:
-        self._dispatchers = world.dispatchers
-        self._queues = {queue.name: queue for queue in world.queues}
-        self._hosts = {host.name: host for host in world.hosts}
-        self._type_limits = world.type_limits
-        self._in_queue = Counter(busy.queue_name for busy in world.busy)
-        self._in_dispatcher = Counter(busy.dispatcher for busy in world.busy)
-        self._on_host = Counter(busy.host_name for busy in world.busy)
-        self._of_type = Counter(
-            (_machine(busy.host_name, busy.dispatcher), busy.type_name) for busy in world.busy
-        )
-
-    def queue_full(self, queue_name: str) -> Reason | None:
-        limit = self._queues[queue_name].max_jobs
-        running = self._in_queue[queue_name]
-        if limit is not None and running >= limit:
-            return Reason(code=ReasonCode.SLOTS, text=f"queue {queue_name} runs {running} of {limit} jobs")
-        serving = [dispatcher for dispatcher in self._dispatchers if dispatcher.serves(queue_name)]
-        if all(self._free(dispatcher) <= 0 for dispatcher in serving):
-            workers = sum(dispatcher.workers for dispatcher in serving)
-            return Reason(code=ReasonCode.SLOTS, text=f"all {workers} workers are busy")
-        return None
-
-    def place(self, job: JobView) -> Start | Reason:
-        obstacle = self._host_obstacle(job)
-        if obstacle:
-            return obstacle
-        free = [d for d in self._dispatchers if d.serves(job.queue_name) and self._free(d) > 0]
-        fitting = [dispatcher for dispatcher in free if not self._type_full(job, dispatcher)]
-        if not fitting:
-            where = job.host_name or "this machine"
-            limit = self._type_limits[job.type_name]
-            text = f"{where} runs {limit} jobs of type {job.type_name}, its limit"
-            return Reason(code=ReasonCode.HOST_FULL, text=text)
-        dispatcher = max(fitting, key=lambda dispatcher: (self._free(dispatcher), dispatcher.name))
-        self._in_queue[job.queue_name] += 1
-        self._in_dispatcher[dispatcher.name] += 1
-        self._on_host[job.host_name] += 1
-        self._of_type[_machine(job.host_name, dispatcher.name), job.type_name] += 1
-        return Start(job_id=job.id, dispatcher=dispatcher.name, host_name=job.host_name)
-
-    def _free(self, dispatcher: DispatcherView) -> int:
-        return dispatcher.workers - self._in_dispatcher[dispatcher.name]
-
-    def _host_obstacle(self, job: JobView) -> Reason | None:
-        if job.host_name is None:
-            return None
-        host = self._hosts.get(job.host_name)
-        if host is None:
-            return Reason(code=ReasonCode.HOST_FAILED, text=f"no file defines the host {job.host_name}")
-        if host.unusable:
-            return Reason(code=ReasonCode.HOST_FAILED, text=host.unusable)
-        if host.max_jobs is not None and self._on_host[host.name] >= host.max_jobs:
-            return Reason(code=ReasonCode.HOST_FULL, text=f"{host.name} runs {host.max_jobs} jobs, its limit")
-        return None
-
-    def _type_full(self, job: JobView, dispatcher: DispatcherView) -> bool:
-        limit = self._type_limits.get(job.type_name)
-        running = self._of_type[_machine(job.host_name, dispatcher.name), job.type_name]
-        return limit is not None and running >= limit
-
-
-def _machine(host_name: str | None, dispatcher: str) -> tuple[str | None, str | None]:
-    """What "one host" means for a limit: without a host, each dispatcher's own machine is one."""
-    return (host_name, None) if host_name else (None, dispatcher)
-
-
 def _look_again(world: World) -> datetime | None:
     """The next moment at which time alone changes the answer."""
     moments = [job.start_time for job in world.jobs if job.start_time and job.start_time > world.now]
+    moments += [host.until for host in world.hosts if host.until and host.until > world.now]
     with_jobs = {job.queue_name for job in world.jobs}
     for queue in world.queues:
         if queue.enabled and queue.name in with_jobs and isinstance(queue.schedule, Schedule):

@@ -53,6 +53,11 @@ class RowView:
     reason: Reason | None = None
     attempts: Sequence[AttemptView] = ()
 
+    @property
+    def is_called(self) -> bool:
+        """Its turn has come, and its host is being got ready: no attempt has begun."""
+        return self.status is JobStatus.WAITING and not self.is_alive(self.attempt)
+
     def is_alive(self, number: int) -> bool:
         """This attempt is the latest, and has not ended."""
         mine = (attempt for attempt in self.attempts if attempt.number == number)
@@ -179,7 +184,7 @@ def _ahead(row: RowView, runs: Sequence[RunView]) -> list[Action]:
     actions: list[Action] = [Remove(run_id=run.id) for run in alive if run not in here[-1:]]
     if row.status.is_final:
         return actions + [_set_by_hand(run, row) for run in here[-1:]]
-    if row.status not in (JobStatus.NEW, JobStatus.POSTPONED):
+    if row.status not in (JobStatus.NEW, JobStatus.POSTPONED) and not row.is_called:
         return actions
     if not here:
         return [*actions, Create(attempt=row.attempt + 1, number=number)]

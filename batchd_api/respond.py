@@ -20,7 +20,7 @@ RESUMING = "Resuming"
 class Phase(StrEnum):
     """What the run stands for."""
 
-    WAITING = "waits"  # the coming attempt of a New job
+    WAITING = "waits"  # the coming attempt of a New job, or of one whose host is being got ready
     HELD = "held"  # the coming attempt of a Postponed job
     ALIVE = "alive"  # an attempt that is taken or runs
     LATEST = "ended"  # the last attempt of a Done or Failed job
@@ -93,7 +93,7 @@ def respond(row: RowView, run: RunView, seen: Seen | None) -> Answer:
 
 def phase_of(row: RowView, run: RunView) -> Phase:
     if run.attempt > row.attempt:
-        if row.status is JobStatus.NEW:
+        if row.status is JobStatus.NEW or row.is_called:
             return Phase.WAITING
         return Phase.HELD if row.status is JobStatus.POSTPONED else Phase.LATEST
     attempt = next((attempt for attempt in row.attempts if attempt.number == run.attempt), None)

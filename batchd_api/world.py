@@ -5,17 +5,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_, select, update
 
+from batchd_api.alive import DISPATCHER_ALIVE_SECONDS, alive_since
+from batchd_api.called import IS_CALLED, effective_host
 from batchd_api.db.session import Database
 from batchd_api.db.tables import IS_ALIVE, attempts, dispatchers, installation, jobs, queues, schedules
+from batchd_api.host_ledger import entries_in, seen_as
 from batchd_api.planner import (
     BrokenSchedule,
     BusyView,
     DispatcherView,
+    HostState,
     HostView,
     JobView,
     Plan,
@@ -28,10 +32,12 @@ from batchd_api.statuses import AttemptState, JobStatus, Reason, ReasonCode
 from batchd_flows.job_types import JobTypes
 from batchd_flows.windows import Schedule, ScheduleError, parse_schedule
 
+__all__ = ["DISPATCHER_ALIVE_SECONDS", "LOOK_AHEAD", "Seen", "Taken", "WorldStore", "alive_since", "beat"]
+__all__ += ["reason_of", "usable_schedule"]
+
 LOOK_AHEAD = 300  # jobs of a queue that the planner looks at; the rest stand behind them
 FARTHEST = 3000  # where nothing but jobs that wait for their hosts stands before
 HOST_CODES = frozenset({ReasonCode.HOST_FULL, ReasonCode.HOST_STARTING, ReasonCode.HOST_FAILED})
-DISPATCHER_ALIVE_SECONDS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +47,11 @@ class Seen:
     world: World
     reasons: Mapping[int, Reason | None]
     versions: Mapping[int, int]
+    called: frozenset[int]  # jobs
     newest_attempt: int
+
+    def status(self, job_id: int) -> JobStatus:
+        return JobStatus.WAITING if job_id in self.called else JobStatus.NEW
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,19 +79,26 @@ class WorldStore:
         """Read everything a plan rests on, in one snapshot."""
         with self._database.read() as connection:
             queue_rows = self._queue_rows(connection)
-            job_rows = [row for queue in queue_rows for row in _new_jobs(connection, queue["name"], now)]
+            called_rows = _called_jobs(connection)
+            new_rows = [row for queue in queue_rows for row in _new_jobs(connection, queue["name"], now)]
+            entries = entries_in(connection)
             busy_rows = _busy_rows(connection)
             dispatcher_rows = _dispatcher_rows(connection, now)
             newest_attempt = _newest_attempt(connection)
+        job_rows = [*called_rows, *new_rows]
+        called = frozenset(row["id"] for row in called_rows)
         host_of_queue = {row["name"]: row["host_name"] for row in queue_rows}
         world = World(
             now=now,
             zone=self._zone,
             queues=[self._queue_view(row) for row in queue_rows],
-            jobs=[self._job_view(row, host_of_queue) for row in job_rows],
+            jobs=[
+                self._job_view(row, host_of_queue[row["queue_name"]], called=row["id"] in called)
+                for row in job_rows
+            ],
             busy=[BusyView(**row) for row in busy_rows],
             dispatchers=[_dispatcher_view(row) for row in dispatcher_rows],
-            hosts=list(self._hosts.values()),
+            hosts=[seen_as(view, entries.get(name), now) for name, view in self._hosts.items()],
             type_limits={t.name: t.max_jobs for t in self._job_types if t.max_jobs is not None},
             prefect_down=prefect_down,
         )
@@ -89,6 +106,7 @@ class WorldStore:
             world=world,
             reasons={row["id"]: reason_of(row) for row in job_rows},
             versions={row["id"]: row["version"] for row in job_rows},
+            called=called,
             newest_attempt=newest_attempt,
         )
 
@@ -98,20 +116,33 @@ class WorldStore:
         A job whose row has changed since the look is left to the next one; and all are, where another planner
         has taken something meanwhile: the limits were counted without that.
         """
-        changed = {job: reason for job, reason in plan.reasons.items() if seen.reasons.get(job) != reason}
+        changed = {
+            job: reason
+            for job, reason in plan.reasons.items()
+            if seen.reasons.get(job) != reason or (job in plan.called) != (job in seen.called)
+        }
         if not plan.starts and not changed:
             return []
         taken: list[Taken] = []
         with self._database.write() as connection:
             connection.execute(select(installation.c.id).with_for_update()).all()  # one planner at a time
             counted = _newest_attempt(connection) == seen.newest_attempt
+            usable = self._usable_hosts(connection, seen.world.now)
             for start in plan.starts if counted else ():
+                if start.host_name is not None and start.host_name not in usable:
+                    continue
                 number = self._take(connection, start, seen)
                 if number:
                     taken.append(Taken(job_id=start.job_id, number=number, dispatcher=start.dispatcher))
             for job_id, reason in changed.items():
-                _write_reason(connection, job_id, reason, seen)
+                _write_reason(connection, job_id, reason, seen, called=job_id in plan.called)
         return taken
+
+    def _usable_hosts(self, connection: Connection, now: datetime) -> set[str]:
+        """As of this transaction: a machine that began to be stopped since the look gets no job."""
+        entries = entries_in(connection)
+        views = [seen_as(view, entries.get(name), now) for name, view in self._hosts.items()]
+        return {view.name for view in views if view.state is HostState.READY}
 
     def _take(self, connection: Connection, start: Start, seen: Seen) -> int | None:
         row = connection.execute(
@@ -161,17 +192,15 @@ class WorldStore:
             last_start=self._last_start.get(row["name"]),
         )
 
-    def _job_view(self, row: RowMapping, host_of_queue: Mapping[str, str | None]) -> JobView:
-        type_host = (
-            self._job_types.get(row["type_name"]).host_name if row["type_name"] in self._job_types else None
-        )
+    def _job_view(self, row: RowMapping, queue_host: str | None, *, called: bool) -> JobView:
         return JobView(
             id=row["id"],
             queue_name=row["queue_name"],
             seq=row["seq"],
             type_name=row["type_name"],
             start_time=row["start_time"],
-            host_name=row["host_name"] or type_host or host_of_queue[row["queue_name"]],
+            host_name=effective_host(self._job_types, row["host_name"], row["type_name"], queue_host),
+            called=called,
         )
 
 
@@ -225,6 +254,11 @@ def _new_jobs(connection: Connection, queue_name: str, now: datetime) -> list[Ro
     return rows
 
 
+def _called_jobs(connection: Connection) -> list[RowMapping]:
+    query = select(*_OF_A_JOB).where(IS_CALLED).order_by(jobs.c.queue_name, jobs.c.seq)
+    return list(connection.execute(query).mappings())
+
+
 def _lets_pass(row: RowMapping, now: datetime) -> bool:
     """It waits for a time to come, or waited for its host when it was last looked at."""
     is_early = row["start_time"] is not None and row["start_time"] > now
@@ -247,11 +281,6 @@ def _busy_rows(connection: Connection) -> list[RowMapping]:
     return list(connection.execute(query).mappings())
 
 
-def alive_since(now: datetime) -> datetime:
-    """A dispatcher that was seen since then is alive."""
-    return now - timedelta(seconds=DISPATCHER_ALIVE_SECONDS)
-
-
 def _dispatcher_rows(connection: Connection, now: datetime) -> list[RowMapping]:
     query = select(dispatchers).where(dispatchers.c.seen_at >= alive_since(now))
     return list(connection.execute(query).mappings())
@@ -269,16 +298,22 @@ def _newest_attempt(connection: Connection) -> int:
 
 
 def _as_seen(job_id: int, seen: Seen) -> tuple[ColumnElement[bool], ...]:
-    return (jobs.c.id == job_id, jobs.c.status == JobStatus.NEW, jobs.c.version == seen.versions[job_id])
+    return (
+        jobs.c.id == job_id,
+        jobs.c.status == seen.status(job_id),
+        jobs.c.version == seen.versions[job_id],
+    )
 
 
-def _write_reason(connection: Connection, job_id: int, reason: Reason, seen: Seen) -> None:
+def _write_reason(connection: Connection, job_id: int, reason: Reason, seen: Seen, *, called: bool) -> None:
+    """With its turn, where that is given or taken back."""
     before = seen.reasons[job_id]
     shown_changes = before is None or before.code != reason.code  # only then does Prefect get a new state
     connection.execute(
         update(jobs)
         .where(*_as_seen(job_id, seen))
         .values(
+            status=JobStatus.WAITING if called else JobStatus.NEW,
             reason_code=reason.code,
             reason_text=reason.text,
             reason_until=reason.until,

@@ -12,12 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from batchd_api.alive import alive_since
 from batchd_api.db.tables import dispatchers, jobs, queues, schedules
 from batchd_api.planner import DispatcherView, JobView, QueueView, World, plan
 from batchd_api.services.ground import Ground
 from batchd_api.statuses import JobStatus, ReasonCode
 from batchd_api.times import format_time
-from batchd_api.world import alive_since, usable_schedule
+from batchd_api.world import usable_schedule
 
 STARTING = "starting"
 STARTING_TEXT = "its turn has come: Prefect is told, then its command starts"

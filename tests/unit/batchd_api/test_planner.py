@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from batchd_api.planner import (
     BusyView,
     DispatcherView,
+    HostState,
     HostView,
     JobView,
     Plan,
@@ -107,6 +108,73 @@ def test_the_queue_that_has_waited_longest_has_the_next_turn():
 def test_queues_take_turns_within_one_plan():
     jobs = [job(1, "a"), job(2, "a"), job(3, "b"), job(4, "b")]
     assert started(plan(world(*jobs, queues=[queue("a"), queue("b")]))) == [1, 3, 2, 4]
+
+
+# --- hosts that must be got ready ---
+
+OFF = HostView(name="vm", state=HostState.COMING, text="host vm is being started")
+
+
+def test_a_job_whose_host_is_off_holds_its_turn_and_takes_no_worker():
+    one = DispatcherView(name="here", workers=1)
+    decision = plan(world(job(1, host_name="vm"), job(2), hosts=[OFF], dispatchers=[one]))
+    assert started(decision) == [2]
+    assert decision.called == {1}
+    assert decision.reasons[1].text == "host vm is being started"
+    assert code(decision, 1) is ReasonCode.HOST_STARTING
+
+
+def test_a_job_that_holds_its_turn_counts_against_the_queues_limit():
+    jobs = [job(1, host_name="vm"), job(2)]
+    decision = plan(world(*jobs, hosts=[OFF], queues=[queue(max_jobs=1)]))
+    assert (started(decision), decision.called) == ([], {1})
+    assert code(decision, 2) is ReasonCode.SLOTS
+
+
+def test_a_called_job_is_not_overtaken_and_starts_first_when_its_host_is_ready():
+    called, other = job(5, host_name="vm", called=True), job(1)
+    seen = world(called, other, hosts=[OFF], queues=[queue(max_jobs=1)])
+    assert (started(plan(seen)), plan(seen).called) == ([], {5})
+    assert started(plan(replace(seen, hosts=[replace(OFF, state=HostState.READY)]))) == [5]
+
+
+def test_a_called_job_whose_host_is_ready_keeps_its_turn_while_all_workers_are_busy():
+    ready = replace(OFF, state=HostState.READY)
+    one = DispatcherView(name="here", workers=1)
+    decision = plan(
+        world(job(5, host_name="vm", called=True), hosts=[ready], dispatchers=[one], busy=[busy(9)])
+    )
+    assert (started(decision), decision.called) == ([], {5})
+    assert code(decision, 5) is ReasonCode.SLOTS
+
+
+@pytest.mark.parametrize("state", [HostState.FAILED, HostState.DRAINING])
+def test_a_called_job_lets_others_pass_when_its_host_failed_or_is_drained(state):
+    host = HostView(name="vm", state=state, text="why", until=NOON + timedelta(minutes=5))
+    jobs = [job(1, host_name="vm", called=True), job(2)]
+    decision = plan(world(*jobs, hosts=[host], queues=[queue(max_jobs=1)]))
+    assert (started(decision), decision.called) == ([2], frozenset())
+    assert decision.reasons[1].until == NOON + timedelta(minutes=5)
+    assert decision.look_again == NOON + timedelta(minutes=5)
+
+
+def test_a_called_job_gives_its_turn_back_when_its_queue_is_disabled():
+    decision = plan(world(job(1, host_name="vm", called=True), hosts=[OFF], queues=[queue(enabled=False)]))
+    assert decision.called == frozenset()
+    assert code(decision, 1) is ReasonCode.QUEUE_DISABLED
+
+
+def test_a_queue_without_a_limit_holds_no_more_turns_than_there_are_workers():
+    decision = plan(world(*(job(n, host_name="vm") for n in range(1, 8)), hosts=[OFF]))
+    assert decision.called == {1, 2, 3, 4}
+    assert [code(decision, n) for n in (5, 6)] == [ReasonCode.SLOTS, ReasonCode.POSITION]
+
+
+def test_no_more_are_called_for_a_host_than_it_may_run():
+    host = replace(OFF, max_jobs=2)
+    decision = plan(world(*(job(n, host_name="vm") for n in range(1, 5)), hosts=[host]))
+    assert decision.called == {1, 2}
+    assert code(decision, 3) is ReasonCode.HOST_FULL
 
 
 # --- limits ---
@@ -203,7 +271,10 @@ def test_slots_of_the_dispatchers():
 
 @pytest.mark.parametrize(
     ("hosts", "sentence"),
-    [([], "no file defines the host gpu"), ([HostView(name="gpu", unusable="gpu is away")], "gpu is away")],
+    [
+        ([], "no file defines the host gpu"),
+        ([HostView(name="gpu", state=HostState.FAILED, text="gpu is away")], "gpu is away"),
+    ],
 )
 def test_host_failed(hosts, sentence):
     decision = plan(world(job(1, host_name="gpu"), hosts=hosts))
@@ -275,8 +346,14 @@ def dispatcher_views(name: str) -> st.SearchStrategy[DispatcherView]:
 
 
 def host_views(name: str) -> st.SearchStrategy[HostView]:
-    away = st.sampled_from([None, None, "it is away"])
-    return st.builds(HostView, name=st.just(name), max_jobs=st.none() | st.integers(1, 3), unusable=away)
+    return st.builds(
+        HostView,
+        name=st.just(name),
+        max_jobs=st.none() | st.integers(1, 3),
+        state=st.sampled_from([HostState.READY, *HostState]),
+        text=st.just("a sentence"),
+        until=st.none() | st.just(NOON + timedelta(minutes=5)),
+    )
 
 
 @st.composite
@@ -289,7 +366,8 @@ def worlds(draw: st.DrawFn) -> World:
             seq=seq,
             type_name=draw(st.sampled_from(TYPES)),
             start_time=draw(st.sampled_from([None, None, NOON, NOON + timedelta(hours=1)])),
-            host_name=draw(st.sampled_from([None, None, *HOSTS])),
+            host_name=(host := draw(st.sampled_from([None, None, *HOSTS]))),
+            called=host is not None and draw(st.sampled_from([True, False, False])),
         )
         for number, seq in enumerate(seqs)
     ]
@@ -332,7 +410,11 @@ def after(seen: World, decision: Plan) -> World:
         )
         for start in decision.starts
     ]
-    left = [waiting for waiting in seen.jobs if waiting.id not in started(decision)]
+    left = [
+        replace(waiting, called=waiting.id in decision.called)
+        for waiting in seen.jobs
+        if waiting.id not in started(decision)
+    ]
     return replace(seen, busy=[*seen.busy, *taken], jobs=left)
 
 
@@ -341,16 +423,29 @@ def machine(view: BusyView) -> tuple[str | None, str | None]:
 
 
 def loads(seen: World) -> dict[str, Counter[Any]]:
+    """What runs, and with it what was called: that takes no worker."""
+    called = [
+        BusyView(
+            job_id=view.id,
+            queue_name=view.queue_name,
+            type_name=view.type_name,
+            dispatcher="",
+            host_name=view.host_name,
+        )
+        for view in seen.jobs
+        if view.called
+    ]
+    holders = [*seen.busy, *called]
     return {
-        "queue": Counter(view.queue_name for view in seen.busy),
+        "queue": Counter(view.queue_name for view in holders),
         "dispatcher": Counter(view.dispatcher for view in seen.busy),
-        "host": Counter(view.host_name for view in seen.busy),
-        "type": Counter((machine(view), view.type_name) for view in seen.busy),
+        "host": Counter(view.host_name for view in holders),
+        "type": Counter((machine(view), view.type_name) for view in holders),
     }
 
 
 def limits(seen: World) -> dict[str, dict[Any, int]]:
-    machines = {machine(view) for view in seen.busy}
+    machines = {machine(view) for view in seen.busy} | {(name, None) for name in HOSTS}
     return {
         "queue": {view.name: view.max_jobs for view in seen.queues if view.max_jobs is not None},
         "dispatcher": {view.name: view.workers for view in seen.dispatchers},
@@ -362,7 +457,8 @@ def limits(seen: World) -> dict[str, dict[Any, int]]:
 @given(worlds())
 def test_no_limit_is_passed_by_a_start(seen):
     then = after(seen, plan(seen))
-    before, load, allowed = loads(seen), loads(then), limits(then)
+    before = loads(replace(seen, jobs=[replace(view, called=False) for view in seen.jobs]))
+    load, allowed = loads(then), limits(then)
     for kind, of_kind in load.items():
         for name, count in of_kind.items():
             if count > before[kind][name] and name in allowed[kind]:
@@ -392,7 +488,7 @@ def test_what_starts_may_start(seen):
         assert view.start_time is None or view.start_time <= NOON
         assert serving[start.dispatcher].serves(view.queue_name)
         assert start.host_name == view.host_name
-        assert view.host_name is None or not hosts[view.host_name].unusable
+        assert view.host_name is None or hosts[view.host_name].state is HostState.READY
 
 
 HOST_CODES = (ReasonCode.HOST_FULL, ReasonCode.HOST_FAILED)
@@ -404,7 +500,9 @@ def test_no_job_starts_while_an_earlier_one_that_may_run_waits(seen):
     starts = set(started(decision))
     for late in (view for view in seen.jobs if view.id in starts):
         for early in seen.jobs:
-            if early.queue_name == late.queue_name and early.seq < late.seq and early.id not in starts:
+            if early.queue_name != late.queue_name or early.seq >= late.seq or early.id in starts:
+                continue
+            if not late.called and early.id not in decision.called:  # who was called is not overtaken
                 assert code(decision, early.id) in (*HOST_CODES, ReasonCode.NOT_BEFORE)
 
 
@@ -412,8 +510,10 @@ def test_no_job_starts_while_an_earlier_one_that_may_run_waits(seen):
 def test_starts_of_one_queue_come_in_its_order(seen):
     jobs = {view.id: view for view in seen.jobs}
     for name in QUEUES:
-        seqs = [jobs[n].seq for n in started(plan(seen)) if jobs[n].queue_name == name]
-        assert seqs == sorted(seqs)
+        for called in (True, False):
+            seqs = [jobs[n].seq for n in started(plan(seen)) if jobs[n].queue_name == name]
+            seqs = [s for s in seqs if any(v.seq == s and v.called is called for v in seen.jobs)]
+            assert seqs == sorted(seqs)
 
 
 @given(worlds())
@@ -436,6 +536,8 @@ def test_every_reason_is_true(seen):
             view.host_name in allowed["host"]
             and load["host"][view.host_name] >= allowed["host"][view.host_name]
         )
+        waits_for_hosts = sum(o.called and o.queue_name == where.name for o in then.jobs)
+        held = where.max_jobs is None and waits_for_hosts >= sum(d.workers for d in serving)
         ahead = [o for o in then.jobs if o.queue_name == where.name and o.seq < view.seq]
         truth = {
             ReasonCode.QUEUE_DISABLED: not where.enabled,
@@ -443,18 +545,35 @@ def test_every_reason_is_true(seen):
             ReasonCode.PREFECT_DOWN: seen.prefect_down is not None,
             ReasonCode.NO_DISPATCHER: not serving,
             ReasonCode.NOT_BEFORE: view.start_time is not None and view.start_time > NOON,
-            ReasonCode.SLOTS: queue_full or not free,
-            ReasonCode.POSITION: (queue_full or not free)
+            ReasonCode.SLOTS: queue_full or not free or held,
+            ReasonCode.POSITION: (queue_full or not free or held)
             and any(code(decision, other.id) is ReasonCode.SLOTS for other in ahead),
-            ReasonCode.HOST_FAILED: view.host_name is not None and (host is None or bool(host.unusable)),
-            ReasonCode.HOST_FULL: host_full or type_full,
+            ReasonCode.HOST_FAILED: view.host_name is not None
+            and (host is None or host.state is HostState.FAILED),
+            ReasonCode.HOST_STARTING: view.called and host is not None and host.state is HostState.COMING,
+            ReasonCode.HOST_FULL: host_full
+            or type_full
+            or (host is not None and host.state is HostState.DRAINING),
         }
         assert truth[code(decision, view.id)], (view, decision.reasons[view.id])
 
 
 @given(worlds())
 def test_a_second_plan_after_the_first_starts_nothing(seen):
-    assert plan(after(seen, plan(seen))).starts == ()
+    first = plan(seen)
+    second = plan(after(seen, first))
+    assert second.starts == ()
+    assert second.called == first.called
+
+
+@given(worlds())
+def test_who_holds_a_turn_has_a_host_that_comes_or_was_called_before(seen):
+    decision = plan(seen)
+    hosts = {view.name: view for view in seen.hosts}
+    for view in seen.jobs:
+        if view.id in decision.called:
+            assert code(decision, view.id) in (ReasonCode.HOST_STARTING, ReasonCode.SLOTS)
+            assert view.called or hosts[view.host_name].state is HostState.COMING
 
 
 @given(st.lists(st.integers(1, 12), min_size=2, max_size=3), st.integers(1, 3))

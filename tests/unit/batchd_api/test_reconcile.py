@@ -112,6 +112,18 @@ def test_a_taken_attempt_is_left_to_its_claim():
     assert reconcile(row(JobStatus.WAITING, attempt(TAKEN)), []) == []
 
 
+STARTING = Reason(code=ReasonCode.HOST_STARTING, text="host vm is being got ready")
+
+
+def test_a_job_whose_host_is_being_got_ready_is_scheduled_and_says_so():
+    called = row(JobStatus.WAITING, reason=STARTING)
+    wanted = Wait(run_id="run1", state_name="StartingHost", text="host vm is being got ready")
+    assert reconcile(called, [run("InQueue")]) == [wanted]
+    assert reconcile(called, [run("StartingHost")]) == []
+    again = row(JobStatus.WAITING, attempt(ENDED, exit_code=1), reason=STARTING)
+    assert reconcile(again, [run(Shown.FAILED)]) == [Create(attempt=2, number=1)]
+
+
 def test_a_running_attempt_is_shown_as_running_once():
     running = row(JobStatus.PROCESSING, attempt(RUNNING))
     assert reconcile(running, [run(Shown.PENDING)]) == [Run(run_id="run1")]
@@ -256,6 +268,9 @@ def check(row: RowView, prefect: Prefect) -> None:
     live = prefect.live()
     assert all(run.attempt in (row.attempt, row.attempt + 1) for run in live)
     match row.status:
+        case JobStatus.WAITING if row.is_called:
+            (run,) = live
+            assert (run.attempt, run.shown) == (row.attempt + 1, waiting_state(row.reason)[0])
         case JobStatus.NEW:
             (run,) = live
             assert (run.attempt, run.queue_name) == (row.attempt + 1, row.queue_name)
@@ -287,6 +302,9 @@ class Life(RuleBasedStateMachine):
     def is_status(self, *statuses: JobStatus) -> bool:
         return self.row.status in statuses
 
+    def is_taken(self) -> bool:
+        return self.row.status is JobStatus.WAITING and not self.row.is_called
+
     def with_attempt(self, **fields: Any) -> None:
         last = replace(self.row.attempts[-1], **fields)
         self.row = replace(self.row, attempts=(*self.row.attempts[:-1], last))
@@ -305,39 +323,45 @@ class Life(RuleBasedStateMachine):
     def the_planner_says_why_it_waits(self, reason: Reason | None) -> None:
         self.row = replace(self.row, reason=reason)
 
-    @precondition(lambda self: self.is_status(JobStatus.NEW))
+    @precondition(lambda self: self.is_status(JobStatus.NEW) or self.row.is_called)
+    @rule(called=st.booleans())
+    def the_planner_gives_or_takes_back_its_turn(self, called: bool) -> None:
+        status, reason = (JobStatus.WAITING, STARTING) if called else (JobStatus.NEW, WINDOW)
+        self.row = replace(self.row, status=status, reason=reason)
+
+    @precondition(lambda self: self.is_status(JobStatus.NEW) or self.row.is_called)
     @rule()
     def it_is_taken(self) -> None:
         number = self.row.attempt + 1
         attempts = (*self.row.attempts, attempt(TAKEN, number))
         self.row = replace(self.row, status=JobStatus.WAITING, attempt=number, attempts=attempts, reason=None)
 
-    @precondition(lambda self: self.is_status(JobStatus.WAITING))
+    @precondition(is_taken)
     @rule()
     def it_is_given_back(self) -> None:
         self.row = replace(
             self.row, status=JobStatus.NEW, attempt=self.row.attempt - 1, attempts=self.row.attempts[:-1]
         )
 
-    @precondition(lambda self: self.is_status(JobStatus.WAITING))
+    @precondition(is_taken)
     @rule()
     def it_is_claimed(self) -> None:
         self.prefect.claim(self.row)
 
-    @precondition(lambda self: self.is_status(JobStatus.WAITING))
+    @precondition(is_taken)
     @rule()
     def it_is_claimed_and_starts(self) -> None:
         self.prefect.claim(self.row)
         self.with_attempt(state=RUNNING)
         self.row = replace(self.row, status=JobStatus.PROCESSING)
 
-    @precondition(lambda self: self.is_status(JobStatus.WAITING, JobStatus.PROCESSING))
+    @precondition(lambda self: self.is_taken() or self.is_status(JobStatus.PROCESSING))
     @rule(fields=attempt_ends, status=st.sampled_from([JobStatus.DONE, JobStatus.FAILED, JobStatus.NEW]))
     def it_ends(self, fields: dict[str, Any], status: JobStatus) -> None:
         self.with_attempt(state=ENDED, **fields)
         self.row = replace(self.row, status=status)
 
-    @precondition(lambda self: not self.is_status(JobStatus.WAITING, JobStatus.PROCESSING))
+    @precondition(lambda self: not self.is_taken() and not self.is_status(JobStatus.PROCESSING))
     @rule(status=st.sampled_from([JobStatus.NEW, JobStatus.POSTPONED, JobStatus.DONE, JobStatus.FAILED]))
     def a_person_sets_its_status(self, status: JobStatus) -> None:
         self.row = replace(self.row, status=status, reason=None)

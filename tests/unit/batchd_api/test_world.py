@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from batchd_api.db.tables import attempts, jobs
-from batchd_api.planner import HostView, Plan, plan
+from batchd_api.planner import HostState, HostView, Plan, plan
 from batchd_api.schemas import JobChange
 from batchd_api.statuses import JobStatus, Reason, ReasonCode
 from batchd_api.world import LOOK_AHEAD, WorldStore, beat
@@ -212,7 +212,7 @@ def test_jobs_whose_time_has_not_come_do_not_hide_those_behind_them(here):
 def test_jobs_that_wait_for_their_host_do_not_hide_those_behind_them(here):
     many(here, LOOK_AHEAD + 10, 1, host_name="farm")
     behind = here.enqueue()
-    world = store(here, farm=HostView(name="farm", unusable="farm is away"))
+    world = store(here, farm=HostView(name="farm", state=HostState.FAILED, text="farm is away"))
     world.apply(seen := look(world), plan(seen.world))  # the first look writes why they wait
     assert [start.job_id for start in plan(look(world).world).starts] == [behind]
 
