@@ -24,7 +24,10 @@ class Words(click.Group):
     """`batchd Manager` was always the same as `batchd manager`."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return super().get_command(ctx, cmd_name.lower())
+        found = super().get_command(ctx, cmd_name.lower())
+        if found is None:
+            ctx.fail(f"{cmd_name!r} is not one of {', '.join(self.commands)}.")
+        return found
 
 
 _config = click.option(
@@ -83,6 +86,23 @@ def doctor(named_before: Path | None, config: Path | None, as_json: bool) -> Non
     words = ["--config", str(config or named_before)] if config or named_before else []
     words += ["--json"] if as_json else []
     os.execv(sys.executable, [sys.executable, "-m", "batchd_api.doctor", *words])  # noqa: S606  as below
+
+
+@main.command()
+@_config
+@click.option("--timeout", metavar="DURATION", help="Wait so long at most, as in 90, '10 min' or 2h.")
+@click.option("--off", is_flag=True, help="Take new jobs again.")
+@click.pass_obj
+def drain(named_before: Path | None, config: Path | None, timeout: str | None, off: bool) -> None:
+    """Let the running dispatcher of this configuration take no new jobs, and wait until none runs.
+
+    It stays so until it is restarted or --off is said; jobs that wait say why. Ends with 0 when no job runs,
+    with 1 when some still do (the time is over, or the dispatcher has stopped), with 2 when it does not run.
+    """
+    words = ["--config", str(config or named_before)] if config or named_before else []
+    words += ["--timeout", timeout] if timeout is not None else []
+    words += ["--off"] if off else []
+    os.execv(sys.executable, [sys.executable, "-m", "batchd_api.drain_command", *words])  # noqa: S606  as below
 
 
 def _become(mode: str | None, config: Path | None) -> None:
