@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from batchd_api.db.session import Database
+from batchd_api.drain import enlist
 from batchd_api.errors import DatabaseFull, DatabaseUnavailable
 from batchd_api.launches import CannotLaunch, Launches, Look, NoLongerPermitted
 from batchd_api.mirror import CancelledInPrefect, Mirror
@@ -82,6 +83,7 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._cares: dict[int, asyncio.Task[None]] = {}
         self._claiming: set[int] = set()
+        self._draining = False
         self._cancelled: set[int] = set()
         self._graces: dict[
             int, float
@@ -98,6 +100,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Until cancelled; then it lets go of its attempts, whose commands go on."""
+        await stored(enlist, self._database, self.name)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._for_ever(self._beat, BEAT_SECONDS))
@@ -120,7 +123,20 @@ class Dispatcher:
             await asyncio.sleep(pause_seconds)
 
     async def _beat(self) -> None:
-        await stored(beat, self._database, self.name, self._workers, self._queues, self._clock())
+        draining = await stored(beat, self._database, self.name, self._workers, self._queues, self._clock())
+        if draining != self._draining:
+            self._draining = draining
+            log.info("draining: no new jobs are taken" if draining else "new jobs are taken again")
+            self.wake()
+        if draining:
+            await self._give_claims_back()
+
+    async def _give_claims_back(self) -> None:
+        """What waits for Prefect's word has not started; who drains need not wait for it."""
+        for attempt in await stored(self._recorder.alive, self.name):
+            if attempt.id in self._claiming:
+                self._cares[attempt.id].cancel()
+                await stored(self._recorder.give_back, attempt)
 
     async def _look(self) -> None:
         """Plan once, and sleep until something changes or time alone changes the answer."""

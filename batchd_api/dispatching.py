@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from batchd_api.books import Books
 from batchd_api.dispatcher import Dispatcher
@@ -26,6 +23,7 @@ from batchd_api.prefect_words import PrefectWords
 from batchd_api.recorder import Recorder
 from batchd_api.retention import Retention, living_folders, remove_leftovers
 from batchd_api.settings_records import JobEnvironment
+from batchd_api.startup import dispatcher_name
 from batchd_api.watch import Watch
 from batchd_api.window_mirror import QueueWindows, WindowMirror
 from batchd_api.world import WorldStore
@@ -120,12 +118,6 @@ def _poll_timeout_seconds(parts: Parts) -> float:
     """Nobody wakes a dispatcher whose manager is another process: it looks every second by itself."""
     seconds = parts.settings.dispatcher.poll_timeout_seconds
     return seconds if parts.serves else min(seconds, LOOK_ALONE_SECONDS)
-
-
-def dispatcher_name(state_directory: Path) -> str:
-    """This machine and this state folder: the same after a restart, another's never."""
-    digest = hashlib.sha256(str(state_directory).encode()).hexdigest()[:6]
-    return f"{socket.gethostname()}-{digest}"
 
 
 def host_views(hosts: Hosts) -> Mapping[str, HostView]:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, RowMapping, select
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import attempts, jobs, queues, schedules, users
+from batchd_api.db.tables import attempts, dispatchers, jobs, queues, schedules, users
 from batchd_api.errors import NotPermitted
 from batchd_api.permissions import Caller, Right
 from batchd_api.recorder import Attempt
@@ -35,7 +35,7 @@ class Look(StrEnum):
     """What the second look found, just before the command would start."""
 
     GO = "go"
-    GIVE_BACK = "give back"  # its queue closed or was disabled meanwhile
+    GIVE_BACK = "give back"  # its queue closed or was disabled meanwhile, or its dispatcher is draining
     GONE = "gone"  # the job was deleted or cancelled
 
 
@@ -90,10 +90,12 @@ class Launches:
                 jobs.c.type_name,
                 jobs.c.host_name,
                 queues.c.host_name.label("queue_host"),
+                dispatchers.c.draining,
             )
             .join_from(jobs, queues)
             .join(schedules)
             .join(attempts, attempts.c.job_id == jobs.c.id)
+            .join(dispatchers, dispatchers.c.name == attempts.c.dispatcher, isouter=True)
             .where(attempts.c.id == attempt.id, jobs.c.attempt == attempt.number)
         )
         with self._database.read() as connection:
@@ -101,7 +103,7 @@ class Launches:
             if row is None or row["cancel_requested_at"] is not None:
                 return Look.GONE
             schedule = usable_schedule(row["name"], row["weekdays"], row["time"])
-            if not (row["enabled"] and isinstance(schedule, Schedule)):
+            if row["draining"] or not (row["enabled"] and isinstance(schedule, Schedule)):
                 return Look.GIVE_BACK
             if not is_open(schedule, now, self._settings.zone):
                 return Look.GIVE_BACK

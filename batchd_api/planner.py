@@ -87,10 +87,18 @@ def _barred(world: World, queue: QueueView) -> Reason | None:
     if world.prefect_down:
         return Reason(code=ReasonCode.PREFECT_DOWN, text=world.prefect_down)
     if not any(dispatcher.serves(queue.name) for dispatcher in world.dispatchers):
-        return Reason(
-            code=ReasonCode.NO_DISPATCHER, text=f"no dispatcher that serves queue {queue.name} is alive"
-        )
+        return Reason(code=ReasonCode.NO_DISPATCHER, text=_nobody_serves(world, queue))
     return None
+
+
+def _nobody_serves(world: World, queue: QueueView) -> str:
+    draining = [dispatcher.name for dispatcher in world.dispatchers if dispatcher.is_for(queue.name)]
+    if draining:
+        return (
+            f"dispatcher {draining[0]} is draining: it takes no new jobs until it is restarted,"
+            " or until `batchd drain --off`"
+        )
+    return f"no dispatcher that serves queue {queue.name} is alive"
 
 
 def _not_before(world: World, job: JobView) -> Reason | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -52,3 +54,9 @@ def server_settings(settings: Settings) -> ServerSettings:
         auth_string=auth_string,
         done_jobs_days=settings.storage.done_jobs_days,
     )
+
+
+def dispatcher_name(state_directory: Path) -> str:
+    """This machine and this state folder: the same after a restart, another's never."""
+    digest = hashlib.sha256(str(state_directory).encode()).hexdigest()[:6]
+    return f"{socket.gethostname()}-{digest}"

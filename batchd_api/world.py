@@ -221,14 +221,19 @@ def reason_of(row: RowMapping) -> Reason | None:
     )
 
 
-def beat(database: Database, name: str, workers: int, queue_names: list[str] | None, now: datetime) -> None:
-    """Say that this dispatcher is alive, and see to the queues that start by themselves."""
+def beat(database: Database, name: str, workers: int, queue_names: list[str] | None, now: datetime) -> bool:
+    """Say that this dispatcher is alive, and see to the queues that start by themselves.
+
+    Answers whether somebody wants it to take no new jobs.
+    """
     values = {"workers": workers, "queues": queue_names, "seen_at": now}
     with database.write() as connection:
-        found = connection.execute(update(dispatchers).where(dispatchers.c.name == name).values(**values))
-        if found.rowcount == 0:
+        mine = update(dispatchers).where(dispatchers.c.name == name).values(**values)
+        draining = connection.execute(mine.returning(dispatchers.c.draining)).scalar_one_or_none()
+        if draining is None:
             connection.execute(insert(dispatchers).values(name=name, **values))
         autostart.sweep(connection)
+    return bool(draining)
 
 
 _OF_A_JOB = (
@@ -289,7 +294,10 @@ def _dispatcher_rows(connection: Connection, now: datetime) -> list[RowMapping]:
 def _dispatcher_view(row: RowMapping) -> DispatcherView:
     names = row["queues"]
     return DispatcherView(
-        name=row["name"], workers=row["workers"], queues=None if names is None else frozenset(names)
+        name=row["name"],
+        workers=row["workers"],
+        queues=None if names is None else frozenset(names),
+        draining=row["draining"],
     )
 
 

@@ -79,10 +79,17 @@ def _worked_out(ground: Ground, connection: Connection, waiting: list[Any], writ
 def _idle_dispatchers(connection: Connection, now: datetime) -> list[DispatcherView]:
     """Those that are alive, without workers: a plan with them starts nothing and gives every job a reason."""
     rows = connection.execute(
-        select(dispatchers.c.name, dispatchers.c.queues).where(dispatchers.c.seen_at >= alive_since(now))
+        select(dispatchers.c.name, dispatchers.c.queues, dispatchers.c.draining).where(
+            dispatchers.c.seen_at >= alive_since(now)
+        )
     )
     return [
-        DispatcherView(name=row.name, workers=0, queues=None if row.queues is None else frozenset(row.queues))
+        DispatcherView(
+            name=row.name,
+            workers=0,
+            queues=None if row.queues is None else frozenset(row.queues),
+            draining=row.draining,
+        )
         for row in rows
     ]
 
