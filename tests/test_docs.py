@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,8 @@ def test_every_make_target_that_the_readme_names_exists():
 @pytest.mark.parametrize("link", re.findall(r"\]\(((?!http)[^)]+)\)", README))
 def test_every_link_of_the_readme_leads_somewhere(link: str):
     assert (ROOT / link).exists()
+
+
+def test_the_python_reference_is_the_codes():
+    done = subprocess.run([sys.executable, ROOT / "docs" / "make_python_reference.py", "--check"], timeout=60)
+    assert done.returncode == 0, "run python docs/make_python_reference.py"
