@@ -19,7 +19,7 @@ from batchd_api.db.tables import IS_ALIVE, NOTE, attempts, jobs, output
 from batchd_api.errors import BatchdError, QueueNotFound
 from batchd_api.services.job_order import next_seq
 from batchd_api.services.queues import lock_queue
-from batchd_api.services.run_times import note_run_time
+from batchd_api.services.run_counts import count_end, count_start
 from batchd_api.statuses import AttemptState, JobStatus
 from batchd_flows.job_types import OnFail, RetryWhen
 from batchd_flows.run import Chunk, Outcome
@@ -92,6 +92,7 @@ class Recorder:
                 return
             _set_attempt(connection, attempt, state=AttemptState.RUNNING, started_at=at)
             _set_job(connection, attempt, status=JobStatus.PROCESSING)
+            count_start(connection, attempt.job_id, attempt.number, at)
 
     def add_output(self, attempt: Attempt, chunks: Sequence[Chunk]) -> None:
         """Store what was read, once: bytes that are recorded already (after a crash) are left out."""
@@ -137,7 +138,7 @@ class Recorder:
                 exit_code=outcome.exit_code,
                 reason=reason,
             )
-            _note_run_time(connection, attempt, row["started_at"], outcome, now)
+            count_end(connection, attempt.id, outcome, cancelled=cancelled, now=now)
             if outcome.succeeded:
                 _set_job(connection, attempt, status=JobStatus.DONE, end_time=now)
             elif cancelled:
@@ -166,16 +167,6 @@ def _note_cut(connection: Connection, attempt: Attempt, row: RowMapping, now: da
     connection.execute(insert(output).values(job_id=attempt.job_id, attempt=attempt.number, **note))
     _set_attempt(connection, attempt, output_cut=True)
     _set_job(connection, attempt, status=jobs.c.status)
-
-
-def _note_run_time(
-    connection: Connection, attempt: Attempt, started_at: datetime | None, outcome: Outcome, now: datetime
-) -> None:
-    if started_at is None:
-        return
-    type_name = connection.execute(select(jobs.c.type_name).where(jobs.c.id == attempt.job_id)).scalar_one()
-    seconds = max(0.0, ((outcome.ended_at or now) - started_at).total_seconds())
-    note_run_time(connection, type_name, attempt.host_name, seconds, succeeded=outcome.succeeded)
 
 
 def _not_before_start(row: RowMapping, outcome: Outcome, now: datetime) -> datetime:

@@ -146,7 +146,8 @@ def test_the_end_is_not_before_the_last_output(desk: Desk) -> None:
 def test_e5_a_clock_that_was_put_back_makes_no_duration_negative(desk: Desk) -> None:
     attempt = desk.running()
     started_at = desk.attempt_row(attempt).started_at
-    desk.recorder.ended(attempt, DONE, OnFail(), started_at - timedelta(hours=1))
+    early = started_at - timedelta(hours=1)
+    desk.recorder.ended(attempt, Outcome(exit_code=0, ended_at=early), OnFail(), early)
     assert desk.attempt_row(attempt).ended_at == started_at
     assert desk.here.row(attempt.job_id).status == "Done"
 
