@@ -22,6 +22,7 @@ from batchd_flows.supervisor import (
     Machine,
     MachineRefused,
     MachineUnreachable,
+    RunState,
     RunStatus,
     Stream,
     SupervisorError,
@@ -29,7 +30,7 @@ from batchd_flows.supervisor import (
     launch_text,
     settings_text,
 )
-from batchd_infra.ssh import Finished, SshConnection
+from batchd_infra.ssh import SshConnection
 from batchd_infra.ssh_errors import SshError, Unreachable
 
 STATE_FOLDER = ".batchd"  # in the login folder
@@ -80,10 +81,14 @@ class SshMachine(Machine):
         directory = self._absolute(launch.working_directory or ".")
         files = self._files(launch, folder, directory)
         named = [word for name, content, how in files for word in (name, str(len(content)), how)]
+        given = b"".join(part for _, part, _ in files)
         try:
-            self._op("start", directory, *named, folder=folder, given=b"".join(part for _, part, _ in files))
+            said = self._op("start", directory, *named, folder=folder, given=given)
         finally:
             self._watch.forget(folder)
+        if said != "held" and self.status(launch.folder).state in (RunState.ABSENT, RunState.PREPARED):
+            why = said.removeprefix("starting").strip() or "it said nothing"
+            raise SupervisorError(f"the supervisor of {folder} did not start: {why}")
 
     def status(self, folder: Path) -> RunStatus:
         return self._see(folder, self._fresh_seconds).status
@@ -140,7 +145,7 @@ class SshMachine(Machine):
         ]
 
     def _op(self, verb: str, *words: str, folder: str, given: bytes = b"") -> str:
-        """One call of a function there; its last word. Puts the supervisor there when it is not."""
+        """One call of a function there; what it says. Puts the supervisor there when it is not."""
         supervisor = f"{self._absolute(self._state_folder)}/{self._supervisor_name()}"
         call = shlex.join([verb, folder, supervisor, *words])
         for _ in range(2):
@@ -156,21 +161,22 @@ class SshMachine(Machine):
         script = self._functions + f"{shell}\necho {word}\n{call}\n".encode()
         said = self._run(self._command(len(script)), script + given, what=call.partition(" ")[0])
         _, found, answer = said.decode(errors="replace").partition(f"{word}\n")
-        kind, _, sentence = answer.strip().partition(" ")
-        if not found or not kind:
+        if not found or not answer.strip():
             raise SupervisorError(f"host {self.host_name}: its shell did not do what it was asked")
-        if kind == "failed":
-            raise SupervisorError(sentence)
-        return sentence if kind == "installed" else kind
+        if answer.startswith("failed "):
+            raise SupervisorError(answer.removeprefix("failed ").strip())
+        return answer.strip()
 
     def _install(self) -> str:
         words = [self._state_folder, self._supervisor_name(), str(len(self._supervisor))]
-        return self._call(shlex.join(["install_in", *words]), self._supervisor)
+        said = self._call(shlex.join(["install_in", *words]), self._supervisor)
+        return said.removeprefix("installed ")
 
     def _run(self, command: str, given: bytes, *, what: str) -> bytes:
         with self._translated():
-            finished: Finished = self._connection.run(command, given, timeout_seconds=_OP_SECONDS)
-        if finished.exit_code != 0:
+            # A supervisor that starts may be the very process that we have asked, and goes on.
+            finished = self._connection.run(command, given, timeout_seconds=_OP_SECONDS, to_its_end=False)
+        if not finished.stdout:
             said = finished.stderr.decode(errors="replace").strip()[-300:]
             raise SupervisorError(f"host {self.host_name}: {what} failed: {said or 'it said nothing'}")
         return finished.stdout

@@ -102,21 +102,20 @@ start() { # $1 folder, $2 supervisor, $3 working directory, then what is to be u
     umask 077
     folder=$1 supervisor=$2
     [ -f "$supervisor" ] || { echo missing; exit 0; }
-    if [ ! -e "$folder/pid" ]; then
-        [ -d "$3" ] || give_up "the working directory $3 does not exist"
-        [ -x "$3" ] || give_up "the working directory $3 cannot be entered"
-        shift 3
-        problem=$( { mkdir -p "$folder" && cd "$folder" && unpack "$@"; } 2>&1) ||
-            give_up "the folder $folder cannot be prepared: ${problem:-not all of it arrived}"
-        for pipe in out err; do
-            mkfifo -m 600 "$folder/$pipe" 2>/dev/null || [ -p "$folder/$pipe" ] ||
-                give_up "the folder $folder cannot be prepared: no pipe can be made in it"
-        done
-        # In the background it leads no group of processes, so that setsid need not fork; read until it holds.
-        said=$($shell "$supervisor" start "$folder" $shell </dev/null 2>&1 &)
-    fi
-    [ -e "$folder/pid" ] || give_up "the supervisor of $folder did not start: ${said:-it said nothing}"
-    echo held
+    [ ! -e "$folder/pid" ] || { echo held; exit 0; }
+    [ -d "$3" ] || give_up "the working directory $3 does not exist"
+    [ -x "$3" ] || give_up "the working directory $3 cannot be entered"
+    shift 3
+    problem=$( { mkdir -p "$folder" && cd "$folder" && unpack "$@"; } 2>&1) ||
+        give_up "the folder $folder cannot be prepared: ${problem:-not all of it arrived}"
+    for pipe in out err; do
+        mkfifo -m 600 "$folder/$pipe" 2>/dev/null || [ -p "$folder/$pipe" ] ||
+            give_up "the folder $folder cannot be prepared: no pipe can be made in it"
+    done
+    echo starting
+    # In our place, since in the background a shell would have it ignore INT and QUIT. The output ends when the
+    # supervisor holds the folder; what it says until then are reasons why not.
+    exec $shell "$supervisor" start "$folder" $shell </dev/null 2>&1
 }
 
 cancel() { # $1 folder, $2 supervisor, $3 hundredths of a second

@@ -11,7 +11,7 @@ import paramiko
 
 from batchd_infra.ssh_channel import SshChannel, open_channel
 from batchd_infra.ssh_connecting import SshTarget, connect
-from batchd_infra.ssh_errors import SshError, TooSlow
+from batchd_infra.ssh_errors import SshError, TooSlow, Unreachable
 
 __all__ = ["Finished", "SshConnection", "SshTarget"]
 
@@ -49,10 +49,16 @@ class SshConnection:
         *,
         timeout_seconds: float = COMMAND_SECONDS,
         output_limit_bytes: int = OUTPUT_LIMIT_BYTES,
+        to_its_end: bool = True,
     ) -> Finished:
-        """Raises SshError. After Unreachable nobody knows whether it ran; TooSlow does not end it there."""
+        """Raises SshError. After Unreachable nobody knows whether it ran; TooSlow does not end it there.
+
+        `to_its_end` false: until it has closed its output, whatever it does then; with no exit code.
+        """
         with self.session(command) as channel:
-            return _Conversation(channel, input, timeout_seconds, output_limit_bytes).hold()
+            conversation = _Conversation(channel, input, timeout_seconds, output_limit_bytes)
+            conversation.hold()
+            return conversation.finish(to_its_end=to_its_end)
 
     @contextmanager
     def session(self, command: str) -> Iterator[SshChannel]:
@@ -112,7 +118,7 @@ class _Conversation:
         self._said = {"stdout": bytearray(), "stderr": bytearray()}
         self._cut = False
 
-    def hold(self) -> Finished:
+    def hold(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._channel.raw.fileno(), selectors.EVENT_READ)
             while not self._step():
@@ -120,7 +126,12 @@ class _Conversation:
                 if left <= 0:
                     raise TooSlow(f"{self._channel.where}: the command did not end in {self._seconds:g} s")
                 selector.select(min(left, 0.02 if self._given else 1))
-        exit_code, signal = self._channel.ended(max(0.1, self._deadline - time.monotonic()))
+
+    def finish(self, *, to_its_end: bool) -> Finished:
+        left = max(0.1, self._deadline - time.monotonic())
+        exit_code, signal = self._channel.ended(left) if to_its_end else (None, None)
+        if not to_its_end and not self._channel.raw.eof_received:
+            raise Unreachable(f"{self._channel.where}: the connection was cut while a command ran")
         return Finished(
             exit_code=exit_code,
             signal=signal,

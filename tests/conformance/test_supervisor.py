@@ -1,4 +1,7 @@
-"""What holds for every machine that runs commands. FAULTS.md: A3 A6 A17, C1-C3 C5 C6 C8, G9, H7, B4."""
+"""What holds for every machine that runs commands, here and behind SSH.
+
+FAULTS.md: A3 A6 A17, C1-C3 C5 C6 C8, G9, H7, B4.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ from typing import Any
 import pytest
 
 from batchd_flows.local_machine import LocalMachine
+from batchd_flows.ssh_machine import SshMachine
 from batchd_flows.supervisor import Launch, Machine, RunState, RunStatus, SupervisorError
+from batchd_infra.ssh import SshConnection
+from tests.sshd import running_sshd
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -31,8 +37,10 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
-# bash is /bin/sh on many a host; it is tried where shells differ.
-every_shell = pytest.mark.parametrize("runner", ["dash", "busybox", "bash"], indirect=True)
+# bash is /bin/sh on many a host; it is tried where shells differ. What differs, differs over SSH too: one
+# shell is enough there for every day.
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("ssh-busybox", "ssh-bash")]
+every_shell = pytest.mark.parametrize("runner", ["dash", "busybox", "bash", "ssh-dash", *SLOW], indirect=True)
 
 
 @dataclass
@@ -101,19 +109,49 @@ def busybox_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tools
 
 
-@pytest.fixture(params=["dash", "busybox"])
-def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runner]:
-    program = shutil.which(request.param)
+class LiteralSshMachine(SshMachine):
+    """Its attempts lie where the test says: on the same disk, for the tests look into them."""
+
+    def _folder(self, folder: Path) -> str:
+        return str(folder)
+
+
+@pytest.fixture(scope="session")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshConnection]:
+    with running_sshd(tmp_path_factory.mktemp("ssh") / "sshd") as server:
+        connection = SshConnection(server.target())
+        yield connection
+        connection.close()
+
+
+def machine_of(request: pytest.FixtureRequest, name: str) -> Machine:
+    program = shutil.which(name.removeprefix("ssh-"))
     if program is None:
         if os.environ.get("CI"):
-            pytest.fail(f"{request.param} is to be installed here")
-        pytest.skip(f"{request.param} is not installed")
-    if request.param == "busybox":
+            pytest.fail(f"{name} is to be installed here")
+        pytest.skip(f"{name} is not installed")
+    shell, path = [program], "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    if name.endswith("busybox"):
         # Its own tee, grep, ln, sleep and setsid too, as on a host that has nothing else.
         tools = request.getfixturevalue("busybox_tools")
-        machine = LocalMachine(shell=(str(tools / "sh"),), path=str(tools))
-    else:
-        machine = LocalMachine(shell=(program, "--posix") if request.param == "bash" else (program,))
+        shell, path = [str(tools / "sh")], str(tools)
+    elif name.endswith("bash"):
+        shell = [program, "--posix"]
+    if not name.startswith("ssh-"):
+        return LocalMachine(shell=shell, path=path)
+    return LiteralSshMachine(
+        request.getfixturevalue("connection"),
+        host_name="box",
+        state_folder=str(request.getfixturevalue("tmp_path") / "state"),
+        shell=shell,
+        path=path,
+        fresh_seconds=0,  # the tests change what lies there behind its back
+    )
+
+
+@pytest.fixture(params=["dash", "busybox", "ssh-dash", SLOW[0]])
+def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runner]:
+    machine = machine_of(request, request.param)
     runner = Runner(machine, tmp_path)
     yield runner
     for folder in runner.folders:
@@ -121,6 +159,8 @@ def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runner]:
             continue
         machine.cancel(folder, grace_seconds=0)
         wait_until(lambda folder=folder: machine.gone(folder))  # type: ignore[misc]
+    if isinstance(machine, SshMachine):
+        machine.close()
 
 
 # --- how it ends -------------------------------------------------------------------------------------------
@@ -462,7 +502,8 @@ time.sleep(60)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGHUP])
 def test_the_job_outlives_whoever_started_it(runner: Runner, number: signal.Signals) -> None:
     machine = runner.machine
-    assert isinstance(machine, LocalMachine)
+    if not isinstance(machine, LocalMachine):
+        pytest.skip("the same for a connection that is cut: test_ssh_machine.py")
     folder = runner.launch("").folder
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(folder), ",".join(machine._shell), machine._path],
