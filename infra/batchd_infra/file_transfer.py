@@ -69,6 +69,9 @@ class FileTransfer:
         said = self._shell(_glob_script(plain(pattern)), pattern)
         return sorted(os.fsdecode(name) for name in said.split(b"\0") if name)
 
+    def is_newer(self, remote: str, than: str) -> bool:
+        return bool(self._shell(f"if [ {_word(remote)} -nt {_word(than)} ]; then echo newer; fi", remote))
+
     def make_folder(self, remote: str) -> None:
         """For us alone; with its parents."""
         self._shell(f"umask 077; mkdir -p {_word(remote)}", remote)
