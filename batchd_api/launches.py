@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -23,12 +24,14 @@ from batchd_flows.command_lines import CommandLine, compile_command
 from batchd_flows.environment import job_environment
 from batchd_flows.errors import FlowsError
 from batchd_flows.file_parameters import require_files
+from batchd_flows.job_files import JobFiles, plan_files
 from batchd_flows.job_types import JobType, JobTypes, OnFail, resolve_params
 from batchd_flows.limits import KILL_AFTER_SECONDS, LIMIT_NAMES, Limits
 from batchd_flows.supervisor import Launch
 from batchd_flows.windows import Schedule, is_open
 from batchd_infra.errors import InfraError
 from batchd_infra.file_roots import FileRoots
+from batchd_infra.hosts import Host, Hosts
 
 
 class Look(StrEnum):
@@ -45,6 +48,15 @@ class CannotLaunch(Exception):
 
 class NoLongerPermitted(CannotLaunch):
     """Its owner has lost the right to create it where it would run; trying again helps nobody."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class There:
+    """The host that a job runs on: its record, what a login there has, and where the job's files are."""
+
+    host: Host
+    environment: Mapping[str, str]
+    files: JobFiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +77,17 @@ class LaunchSettings:
 class Launches:
     """Blocking."""
 
-    def __init__(self, database: Database, job_types: JobTypes, settings: LaunchSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        job_types: JobTypes,
+        settings: LaunchSettings,
+        hosts: Hosts | None = None,
+    ) -> None:
         self._database = database
         self._job_types = job_types
         self._settings = settings
+        self._hosts = hosts or Hosts()
 
     def folder(self, attempt: Attempt) -> Path:
         return self._settings.attempts_folder / attempt.folder_name
@@ -142,38 +161,59 @@ class Launches:
     def grace_seconds(self, attempt: Attempt) -> float:
         """How long its tree has between TERM and KILL."""
         row = self._job(attempt)
-        return KILL_AFTER_SECONDS if row is None else self._limits(row).grace_seconds
+        return KILL_AFTER_SECONDS if row is None else self._limits(attempt, row).grace_seconds
 
-    def _limits(self, row: RowMapping) -> Limits:
-        """The job's own before its type's."""
-        own = Limits(**{name: row[name] for name in LIMIT_NAMES})
-        known = row["type_name"] in self._job_types
-        return own.before(Limits.of(self._job_types.get(row["type_name"]))) if known else own
+    def _limits(self, attempt: Attempt, row: RowMapping) -> Limits:
+        """The job's own before its type's before its host's."""
+        limits = Limits(**{name: row[name] for name in LIMIT_NAMES})
+        if row["type_name"] in self._job_types:
+            limits = limits.before(Limits.of(self._job_types.get(row["type_name"])))
+        if attempt.host_name is not None and attempt.host_name in self._hosts:
+            limits = limits.before(Limits.of(self._hosts.get(attempt.host_name)))
+        return limits
 
-    def launch(self, attempt: Attempt) -> Launch:
+    def files(
+        self, attempt: Attempt, *, input_directory: str, output_directory: str, own_folder: str
+    ) -> JobFiles:
+        """What is copied to the attempt's host and back; the directories are absolute there.
+
+        Raises CannotLaunch with a sentence.
+        """
+        row = self._existing(attempt)
+        with _sentences():
+            job_type = self._job_types.get(row["type_name"])
+            params = resolve_params(job_type, row["params"], variables=self._settings.variables)
+            return plan_files(
+                job_type,
+                params,
+                input_directory=input_directory,
+                output_directory=output_directory,
+                own_folder=own_folder,
+            )
+
+    def launch(self, attempt: Attempt, there: There | None = None) -> Launch:
         """The complete command. Raises CannotLaunch with a sentence."""
-        row = self._job(attempt)
-        if row is None:
-            raise CannotLaunch("the job was deleted")
-        try:
+        row = self._existing(attempt)
+        with _sentences():
             job_type = self._job_types.get(row["type_name"])
             self._require_files(attempt, job_type, row)
             params = resolve_params(job_type, row["params"], variables=self._settings.variables)
             command = compile_command(
                 job_type,
-                params,
-                host_variables={},
+                {**params, **(there.files.values if there else {})},
+                host_variables=there.host.variables if there else {},
                 global_variables=self._settings.variables,
                 default_syntax=self._settings.default_syntax,
             )
-        except (FlowsError, InfraError) as error:
-            raise CannotLaunch(str(error)) from error
-        limits = self._limits(row).before(Limits(output_limit_bytes=self._settings.output_limit_bytes))
+        limits = self._limits(attempt, row)
+        limits = limits.before(Limits(output_limit_bytes=self._settings.output_limit_bytes))
         return Launch(
             folder=self.folder(attempt),
             script=command.script,
-            environment=self._environment(attempt, job_type, command),
-            working_directory=row["working_directory"] or job_type.working_directory,
+            environment=self._environment(attempt, job_type, command, there),
+            working_directory=row["working_directory"]
+            or job_type.working_directory
+            or (there.host.working_directory if there else None),
             # None and 0 are both no limit by now.
             timeout_seconds=limits.timeout_seconds or None,
             silence_seconds=limits.silence_seconds or None,
@@ -189,16 +229,26 @@ class Launches:
         folder = (job["working_directory"] or job_type.working_directory) if is_here else None
         require_files(job_type, job["params"], roots, folder=folder)
 
-    def _environment(self, attempt: Attempt, job_type: JobType, command: CommandLine) -> dict[str, str]:
-        """What a type's file sets stands above parameters that its author did not declare."""
-        inherited = job_environment(self._settings.environment, clean=self._settings.clean_environment)
+    def _environment(
+        self, attempt: Attempt, job_type: JobType, command: CommandLine, there: There | None
+    ) -> dict[str, str]:
+        """What files of hosts and types set stands above parameters that their authors did not declare."""
+        surroundings = there.environment if there else self._settings.environment
+        inherited = job_environment(surroundings, clean=self._settings.clean_environment)
+        of_host = there.host.environment if there else {}
         ours = {
             "BATCHD_JOB_ID": str(attempt.job_id),
             "BATCHD_QUEUE": attempt.queue_name,
             "BATCHD_ATTEMPT": str(attempt.number),
         }
         declared = {name: value for name, value in command.environment.items() if job_type.parameter(name)}
-        return {**inherited, **command.environment, **job_type.environment, **declared, **ours}
+        return {**inherited, **command.environment, **of_host, **job_type.environment, **declared, **ours}
+
+    def _existing(self, attempt: Attempt) -> RowMapping:
+        row = self._job(attempt)
+        if row is None:
+            raise CannotLaunch("the job was deleted")
+        return row
 
     def _job(self, attempt: Attempt) -> RowMapping | None:
         columns = (
@@ -208,3 +258,11 @@ class Launches:
         query = select(*columns).where(jobs.c.id == attempt.job_id)
         with self._database.read() as connection:
             return connection.execute(query).mappings().one_or_none()
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    try:
+        yield
+    except (FlowsError, InfraError) as error:
+        raise CannotLaunch(str(error)) from error

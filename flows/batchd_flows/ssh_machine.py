@@ -125,6 +125,11 @@ class SshMachine(Machine):
         pairs = (line.partition("=") for line in said.decode(errors="surrogateescape").splitlines())
         return {n: v for n, is_one, v in pairs if is_one and n.isidentifier() and not n.startswith("SSH_")}
 
+    def absolute(self, path: str) -> str:
+        """A path of the host's file, as commands there can use it wherever they run."""
+        with self._translated():
+            return self._absolute(path)
+
     def close(self) -> None:
         """Lets go of the host; what runs there runs on."""
         self._watch.close()

@@ -56,6 +56,8 @@ class Host:
     timeout_seconds: float | None = None
     silence_seconds: float | None = None
     kill_after_seconds: float | None = None
+    lost_after_seconds: float = 86400
+    checksum: bool = False
     startup_commands_on_dispatcher: tuple[str, ...] = ()
     startup_commands_on_host: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=lambda: _NOTHING, repr=False)
@@ -112,6 +114,8 @@ def _read_host(fields: Fields) -> Host:
         timeout_seconds=fields.seconds("timeout"),
         silence_seconds=fields.seconds("silence"),
         kill_after_seconds=fields.seconds("kill_after"),
+        lost_after_seconds=given_or(fields.seconds("lost_after"), 86400),
+        checksum=fields.boolean("checksum") or False,
         startup_commands_on_dispatcher=fields.texts("startup_commands_on_dispatcher") or (),
         startup_commands_on_host=fields.texts("startup_commands_on_host") or (),
         variables=MappingProxyType(fields.text_map("variables")),

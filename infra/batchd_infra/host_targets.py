@@ -1,0 +1,58 @@
+"""How hosts are reached over SSH: one connection a host, as long as its address stays the same."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from batchd_infra.host_ledger import HostEntry
+from batchd_infra.hosts import Host, HostKeyPolicy
+from batchd_infra.ssh import SshConnection, SshTarget
+
+
+def ssh_target(host: Host, entry: HostEntry, known_hosts_file: Path | None) -> SshTarget:
+    """A machine that changes its address keeps its host key: under `strict` it is known by its host's name.
+
+    One made on demand has a new key with its new address, which `accept-new` believes once.
+    """
+    address = entry.address or host.host_name
+    moves = host.host_key_policy is HostKeyPolicy.ACCEPT_NEW and address != host.host_name
+    return SshTarget(
+        address=address,
+        port=host.port,
+        name=host.name,
+        known_as=None if moves else host.host_name,
+        user_name=host.user_name,
+        private_key=None if host.private_key is None else Path(host.private_key).expanduser(),
+        passphrase=host.passphrase,
+        known_hosts_file=known_hosts_file,
+        host_key_policy=host.host_key_policy,
+        offered_host_keys=entry.host_keys,
+    )
+
+
+class HostConnections:
+    """Any thread may ask. `known_hosts_file` is ours: read, and written under `accept-new`."""
+
+    def __init__(self, known_hosts_file: Path | None = None) -> None:
+        self._known_hosts_file = known_hosts_file
+        self._guard = threading.Lock()
+        self._open: dict[str, SshConnection] = {}
+
+    def of(self, host: Host, entry: HostEntry) -> SshConnection:
+        target = ssh_target(host, entry, self._known_hosts_file)
+        with self._guard:
+            known = self._open.get(host.name)
+            if known is not None and known.target == target:
+                return known
+            fresh = self._open[host.name] = SshConnection(target)
+        if known is not None:
+            known.close()
+        return fresh
+
+    def close(self) -> None:
+        with self._guard:
+            connections = list(self._open.values())
+            self._open.clear()
+        for connection in connections:
+            connection.close()
