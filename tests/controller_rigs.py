@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import libvirt
 from pydantic import SecretStr
 
 from batchd_infra.controller import Controller, ControllerUnreachable, MachineState
@@ -20,18 +18,14 @@ from batchd_infra.hosts import Host
 from batchd_infra.libvirt_domain import LibvirtController, LibvirtSettings
 from batchd_infra.linode_instance import LinodeController
 from batchd_infra.linode_settings import LinodeActions, LinodeSettings
-from batchd_infra.power import Pace
 from tests import ec2_server, linode_server
 from tests.container_engine import ContainerEngine
 from tests.ec2_server import Ec2Server
-from tests.libvirt_daemon import LibvirtDaemon, pretended_domain, real_domain
+from tests.libvirt_daemon import LibvirtDaemon, libvirt, pretended_domain, real_domain
 from tests.linode_server import LinodeServer
+from tests.pretend_hosts import FAST, KEY, host
 
-FAST = Pace(
-    first_look_seconds=0.02, look_seconds=0.1, ask_again_seconds=1.0, grace_seconds=3.0, patience_seconds=1.0
-)
 NOBODY = "http://127.0.0.1:9"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFuLWV4YW1wbGUtb2YtMzItYnl0ZXMtaW4tYWxsISEh"
 RUNNING, STOPPED, PAUSED = MachineState.RUNNING, MachineState.STOPPED, MachineState.PAUSED
 LISTENS_AT_ONCE = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
 
@@ -53,10 +47,6 @@ class Rig:
 
 
 Making = Callable[[Path, str], AbstractContextManager[Rig]]
-
-
-def host(name: str, **more: Any) -> Host:
-    return Host(**{"name": f"host-{name}", "host_name": "127.0.0.1", "controller_id": name, **more})
 
 
 @contextmanager

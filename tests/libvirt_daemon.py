@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.own_namespace import daemon_in_namespace
-from tests.waiting import need_programs
+from tests.waiting import missing, need_programs
+
+try:
+    import libvirt
+except ImportError:  # an optional extra
+    libvirt = None
 
 HIDDEN = ("/run/libvirt", "/etc/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt")
 
@@ -47,9 +52,15 @@ class LibvirtDaemon:
         return self.uri("qemu", "/system")
 
 
+def need_libvirt() -> None:
+    if libvirt is None:
+        missing("the optional extra libvirt is not installed")
+
+
 @contextmanager
 def running_libvirtd(folder: Path) -> Iterator[LibvirtDaemon]:
-    need_programs("libvirtd")
+    need_libvirt()
+    need_programs("libvirtd", "qemu-system-x86_64")
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     (folder / "qemu.conf").write_text(QEMU_CONF)
     config = folder / "libvirtd.conf"

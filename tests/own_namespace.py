@@ -42,6 +42,8 @@ def daemon_in_namespace(
     finally:
         daemon.kill()
         daemon.wait(START_SECONDS)
+        # Its namespace ends a moment after it.
+        wait_until(lambda: not _accepts(socket_file), START_SECONDS, f"{command[0]} is gone")
 
 
 def process_named(folder: Path, name: str) -> int:
@@ -68,6 +70,10 @@ def frozen(pid: int) -> Iterator[None]:
 
 def _listens(daemon: subprocess.Popen[bytes], file: Path, log: Path) -> bool:
     assert daemon.poll() is None, log.read_text()
+    return _accepts(file)
+
+
+def _accepts(file: Path) -> bool:
     with suppress(OSError), socket(AF_UNIX) as probe:
         probe.connect(str(file))
         return True

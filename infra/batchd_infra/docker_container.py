@@ -79,6 +79,7 @@ class DockerController(PoweredController):
     ) -> None:
         super().__init__(name, enable_start_stop=enable_start_stop, pace=pace)
         self.settings = settings
+        self._api_version = "auto"  # asking for it takes an engine longer than the rest
 
     def look(self, host: Host) -> MachineState:
         try:
@@ -111,8 +112,11 @@ class DockerController(PoweredController):
     @contextmanager
     def _container(self, host: Host, action: str) -> Iterator[Container]:
         with self._translated(host, action):
-            engine = docker.DockerClient(base_url=self.settings.url, version="auto", timeout=ANSWER_SECONDS)
+            engine = docker.DockerClient(
+                base_url=self.settings.url, version=self._api_version, timeout=ANSWER_SECONDS
+            )
             try:
+                self._api_version = engine.api.api_version
                 yield engine.containers.get(host.controller_id)
             finally:
                 engine.close()
@@ -124,6 +128,7 @@ class DockerController(PoweredController):
         except NotFound as error:
             raise MachineNotFound(host.name, self.name, host.controller_id) from error
         except APIError as error:
+            self._api_version = "auto"  # it may be another engine than before
             why = str(error.explanation or error)
             if error.status_code == CONFLICT:
                 raise MachineBusy(host.name, why) from error
