@@ -39,6 +39,9 @@ class Sshd:
         )
         return shown.stdout.split()[1]
 
+    def log(self) -> str:
+        return (self.host_key.parent / "log").read_text()
+
     def new_key(self, name: str, *options: str, passphrase: str = "", may_log_in: bool = True) -> Path:
         key = new_key(self.key.parent / name, *options, passphrase=passphrase)
         if may_log_in:

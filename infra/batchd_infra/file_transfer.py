@@ -15,7 +15,6 @@ import paramiko
 
 from batchd_infra.sftp_pipeline import read_pieces, request_bytes, write_pieces
 from batchd_infra.ssh import SshConnection
-from batchd_infra.ssh_channel import open_channel
 from batchd_infra.ssh_errors import SshError, TooSlow, Unreachable
 
 Progress = Callable[[int, int], None]
@@ -161,17 +160,12 @@ class FileTransfer:
 
     @contextmanager
     def _sftp(self) -> Iterator[paramiko.SFTPClient]:
-        target = self._connection.target
-        with self._connection.slot() as transport:
-            channel = open_channel(transport, target.where, target.answer_seconds)
-            try:
-                channel.start_subsystem("sftp")
-                channel.raw.settimeout(SILENCE_SECONDS)
-                with channel.translated():
-                    sftp = paramiko.SFTPClient(channel.raw)
-                yield sftp
-            finally:
-                channel.close()
+        with self._connection.channel() as channel:
+            channel.start_subsystem("sftp")
+            channel.raw.settimeout(SILENCE_SECONDS)
+            with channel.translated():
+                sftp = paramiko.SFTPClient(channel.raw)
+            yield sftp
 
 
 class Meter:

@@ -1,7 +1,10 @@
 """SSH host keys: asking a machine for its own, and the file of those that a person has said to trust."""
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,11 +83,34 @@ class KnownHosts:
         raise HostKeyChanged(offered.address, self._file, trusted, offered.fingerprint)
 
     def add(self, offered: HostKey) -> None:
-        """Written beside and renamed, so that a crash leaves the old file whole."""
-        if self.trusts(offered):
-            return
-        keys = self._read()
-        keys.add(offered.address, offered.kind, offered.key)
+        """Raises HostKeyChanged, KnownHostsUnusable."""
+        with self._alone():
+            if not self.trusts(offered):
+                keys = self._read()
+                keys.add(offered.address, offered.kind, offered.key)
+                self._write(keys)
+
+    def forget(self, host_name: str, port: int) -> None:
+        """For a machine that is no more: the next of that name has another key, and that is no alarm."""
+        address = spelled(host_name, port)
+        with self._alone():
+            keys = self._read()
+            if keys.lookup(address):
+                del keys[address]
+                self._write(keys)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two writers at once would lose what one of them wrote."""
+        try:
+            with self._file.with_name(f".{self._file.name}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise KnownHostsUnusable(self._file, str(error)) from error
+
+    def _write(self, keys: paramiko.HostKeys) -> None:
+        """Beside and renamed, so that a crash leaves the old file whole."""
         try:
             number, beside = tempfile.mkstemp(dir=self._file.parent, prefix=".known_hosts-")
             os.close(number)

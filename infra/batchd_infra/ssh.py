@@ -1,21 +1,24 @@
 """A machine behind SSH: one connection, made when needed and again after a cut, used by many threads."""
 
+import logging
 import selectors
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import paramiko
 
 from batchd_infra.ssh_channel import SshChannel, open_channel
 from batchd_infra.ssh_connecting import SshTarget, connect
-from batchd_infra.ssh_errors import SshError, TooSlow, Unreachable
+from batchd_infra.ssh_errors import HostKeyRefused, SshError, TooSlow, Unreachable
 
 __all__ = ["Finished", "SshConnection", "SshTarget"]
 
-SESSIONS_A_CONNECTION = 9  # sshd allows ten
+log = logging.getLogger("batchd.ssh")
+
+SESSIONS_A_CONNECTION = 8  # sshd allows ten
 COMMAND_SECONDS = 60.0
 OUTPUT_LIMIT_BYTES = 16 << 20
 _PIECE_BYTES = 1 << 16
@@ -38,7 +41,7 @@ class SshConnection:
     def __init__(self, target: SshTarget) -> None:
         self.target = target
         self._connecting = threading.Lock()
-        self._sessions = threading.BoundedSemaphore(SESSIONS_A_CONNECTION)
+        self._slots = threading.BoundedSemaphore(SESSIONS_A_CONNECTION)
         self._transport: paramiko.Transport | None = None
         self._failure: tuple[float, SshError] | None = None
 
@@ -63,26 +66,22 @@ class SshConnection:
     @contextmanager
     def session(self, command: str) -> Iterator[SshChannel]:
         """A command to talk with. Afterwards the conversation is closed, which does not kill it."""
-        with self.slot() as transport:
-            channel = open_channel(transport, self.target.where, self.target.answer_seconds)
-            try:
-                channel.execute(command)
-                yield channel
-            except TooSlow:
-                self.drop(transport)  # what else hangs on it would hang too
-                raise
-            finally:
-                channel.close()
+        with self.channel() as channel:
+            channel.execute(command)
+            yield channel
 
     @contextmanager
-    def slot(self) -> Iterator[paramiko.Transport]:
-        """One of the few sessions that a connection may hold, on a connection that is alive."""
-        with self._sessions:
-            yield self._alive()
-
-    def drop(self, transport: paramiko.Transport) -> None:
-        """This connection is of no use any more; the next call makes another."""
-        transport.close()
+    def channel(self) -> Iterator[SshChannel]:
+        """One of the few that a connection may hold, on a connection that is alive; closed afterwards."""
+        with self._slots:
+            transport = self._alive()
+            try:
+                channel = open_channel(transport, self.target.where, self.target.answer_seconds)
+                with closing(channel):
+                    yield channel
+            except TooSlow:
+                transport.close()  # what else hangs on it would hang too; the next call makes another
+                raise
 
     def close(self) -> None:
         """It is made again when it is used again."""
@@ -101,9 +100,20 @@ class SshConnection:
             try:
                 self._transport = connect(self.target)
             except SshError as error:
+                self._note(error)
                 self._failure = (time.monotonic(), error)
                 raise
+            if self._failure is not None:
+                log.info("%s: connected again", self.target.where)
+            self._failure = None
             return self._transport
+
+    def _note(self, error: SshError) -> None:
+        """Once, not at each of many tries."""
+        if self._failure is not None and str(self._failure[1]) == str(error):
+            return
+        loud = logging.ERROR if isinstance(error, HostKeyRefused) else logging.WARNING
+        log.log(loud, "%s", error)
 
 
 class _Conversation:

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ from paramiko.common import MSG_CHANNEL_REQUEST
 
 from batchd_infra.ssh_errors import SshError, TooSlow, Unreachable
 
+FULL_PAUSE_SECONDS = 0.1
 _SIGNAL_OF = "batchd_exit_signal"
 
 
@@ -117,18 +119,22 @@ class SshChannel:
 
 
 def open_channel(transport: paramiko.Transport, where: str, answer_seconds: float) -> SshChannel:
-    """Raises Unreachable, TooSlow, SshError."""
-    try:
-        return SshChannel(transport.open_session(timeout=answer_seconds), where, answer_seconds)
-    except paramiko.ChannelException as error:
-        raise Unreachable(
-            f"{where}: the machine allows no more sessions on one connection ({error.text}); "
-            "`MaxSessions` of its sshd should be 10, its default"
-        ) from error
-    except (OSError, EOFError, paramiko.SSHException) as error:
-        if transport.is_active():
-            raise TooSlow(f"{where}: no session was opened in {answer_seconds:g} s") from error
-        raise Unreachable(f"{where}: the connection was cut ({_said(error)})") from error
+    """Raises Unreachable, TooSlow."""
+    deadline = time.monotonic() + answer_seconds
+    while True:
+        try:
+            return SshChannel(transport.open_session(timeout=answer_seconds), where, answer_seconds)
+        except paramiko.ChannelException as error:
+            if time.monotonic() > deadline:
+                raise Unreachable(
+                    f"{where}: the machine allows no more sessions on one connection ({error.text}); "
+                    "`MaxSessions` of its sshd should be 10, its default"
+                ) from error
+            time.sleep(FULL_PAUSE_SECONDS)  # it may not have noticed yet that an earlier one is closed
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            if transport.is_active():
+                raise TooSlow(f"{where}: no session was opened in {answer_seconds:g} s") from error
+            raise Unreachable(f"{where}: the connection was cut ({_said(error)})") from error
 
 
 def _said(error: Exception) -> str:
