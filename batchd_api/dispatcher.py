@@ -8,47 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from batchd_api.db.session import Database
+from batchd_api.dispatch_counts import DispatchCounts
 from batchd_api.drain import enlist
-from batchd_api.errors import DatabaseFull, DatabaseUnavailable
+from batchd_api.host_side import HostNotReady, HostSide
 from batchd_api.launches import CannotLaunch, Launches, Look, NoLongerPermitted
 from batchd_api.mirror import CancelledInPrefect, Mirror
 from batchd_api.planner import plan
 from batchd_api.recorder import Attempt, OldToken, Recorder
-from batchd_api.statuses import AttemptState
+from batchd_api.statuses import AttemptState, Reason, ReasonCode
+from batchd_api.stored import stored
 from batchd_api.world import WorldStore, beat
 from batchd_flows.job_types import OnFail
 from batchd_flows.orchestrator_records import OrchestratorRefused
+from batchd_flows.patience import MachineLost, Patience, ask
 from batchd_flows.run import NOT_STARTED, Chunk, Outcome, Position, Run
-from batchd_flows.supervisor import Launch, Machine, RunState
+from batchd_flows.supervisor import Launch, Machine, RunState, SupervisorError
+from batchd_infra.hosts import HostNotFound
 
 log = logging.getLogger("batchd.dispatcher")
 
 BEAT_SECONDS = 3.0
 LOOK_SECONDS = 1.0  # for what another process writes: cancellations, enqueues of a separate manager
 AGAIN_SECONDS = 5.0  # after an attempt's care stumbled
-LONGEST_PAUSE_SECONDS = 5.0
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-async def stored(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a blocking database function in a thread, again and again while the database is away or full."""
-    pause = 0.1
-    while True:
-        try:
-            return await asyncio.to_thread(function, *args, **kwargs)
-        except (DatabaseUnavailable, DatabaseFull) as error:
-            log.warning("%s Trying again.", error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+REFUSED_SECONDS = 60.0  # before a job whose run Prefect has refused is tried again
 
 
 class Dispatcher:
@@ -63,7 +53,7 @@ class Dispatcher:
         recorder: Recorder,
         launches: Launches,
         mirror: Mirror,
-        machine: Machine,
+        hosts: HostSide,
         workers: int,
         queues: Sequence[str] | None = None,
         poll_timeout_seconds: float = 10,
@@ -75,16 +65,19 @@ class Dispatcher:
         self._recorder = recorder
         self._launches = launches
         self._mirror = mirror
-        self._machine = machine
+        self._hosts = hosts
         self._workers = workers
         self._queues = list(queues) if queues is not None else None
         self._poll_timeout_seconds = poll_timeout_seconds
         self._clock = clock
+        self.counts = DispatchCounts(name)
         self._wake = asyncio.Event()
         self._cares: dict[int, asyncio.Task[None]] = {}
         self._claiming: set[int] = set()
         self._draining = False
         self._cancelled: set[int] = set()
+        self._cancels: dict[int, asyncio.Task[None]] = {}
+        self._leftovers: set[int] | None = None  # attempts that may have started before this process did
         self._graces: dict[
             int, float
         ] = {}  # kept, because a deleted job's row does not name its type any more
@@ -104,13 +97,15 @@ class Dispatcher:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._for_ever(self._beat, BEAT_SECONDS))
+                group.create_task(self.counts.store_for_ever(self._database, self._mirror.lag_seconds))
                 group.create_task(self._for_ever(self._look, 0))
                 group.create_task(self._for_ever(self._care, LOOK_SECONDS))
         finally:
-            cares = list(self._cares.values())
+            cares = [*self._cares.values(), *self._cancels.values()]
             for care in cares:
                 care.cancel()
             await asyncio.gather(*cares, return_exceptions=True)
+            await asyncio.to_thread(self._hosts.close)
 
     async def _for_ever(self, turn: Callable[[], Coroutine[Any, Any, None]], pause_seconds: float) -> None:
         """An exception ends a turn, never the loop."""
@@ -141,12 +136,15 @@ class Dispatcher:
     async def _look(self) -> None:
         """Plan once, and sleep until something changes or time alone changes the answer."""
         self._wake.clear()
-        now = self._clock()
+        now, began = self._clock(), time.perf_counter()
         seen = await stored(self._world.look, now, prefect_down=self._mirror.down)
         decision = plan(seen.world)
+        self.counts.planned(time.perf_counter() - began)
         taken = await stored(self._world.apply, seen, decision)
         if taken:
             await self._care()
+        if decision.called:
+            self._hosts.wanted()
         if len(taken) < len(decision.starts):
             self._wake.set()  # rows have changed meanwhile: look again at once
         self._mirror.wake()
@@ -158,13 +156,16 @@ class Dispatcher:
 
     async def _care(self) -> None:
         """See that every attempt of ours is looked after, and that what was cancelled ends."""
-        for attempt in await stored(self._recorder.alive, self.name):
+        alive = await stored(self._recorder.alive, self.name)
+        if self._leftovers is None:
+            self._leftovers = {attempt.id for attempt in alive}
+        for attempt in alive:
             if attempt.id not in self._cares:
                 care = asyncio.create_task(self._perform(attempt), name=f"attempt {attempt.folder_name}")
                 self._cares[attempt.id] = care
                 care.add_done_callback(partial(self._let_go, attempt.id))
             elif attempt.cancel_requested and attempt.id not in self._cancelled:
-                await self._cancel(attempt)
+                self._begin_cancel(attempt)
 
     def _let_go(self, attempt_id: int, _care: asyncio.Task[None]) -> None:
         self._cares.pop(attempt_id, None)
@@ -172,17 +173,31 @@ class Dispatcher:
         self._graces.pop(attempt_id, None)
         self.wake()
 
+    def _begin_cancel(self, attempt: Attempt) -> None:
+        """In a task of its own: a host that is slow to answer holds up no other."""
+        if attempt.id not in self._cancels:
+            task = asyncio.create_task(self._cancel(attempt), name=f"cancel {attempt.folder_name}")
+            self._cancels[attempt.id] = task
+            task.add_done_callback(lambda _: self._cancels.pop(attempt.id, None))
+
     async def _cancel(self, attempt: Attempt) -> None:
         if attempt.id in self._claiming:
             self._cares[attempt.id].cancel()
             await self._end(attempt, Outcome(exit_code=None, reason="cancelled before it started"))
             return
-        folder = self._launches.folder(attempt)
-        grace = await self._grace(attempt)
-        status = await asyncio.to_thread(self._machine.status, folder)
-        if status.state is RunState.ABSENT:
-            return  # it is just about to start: asked again at the next turn
-        await asyncio.to_thread(self._machine.cancel, folder, grace_seconds=grace)
+        if self._hosts.stop_copying(attempt):
+            return
+        try:
+            machine = await stored(self._hosts.machines.of, attempt.host_name)
+            folder = self._launches.folder(attempt)
+            grace = await self._grace(attempt)
+            status = await ask(machine, machine.status, folder)
+            if status.state is RunState.ABSENT:
+                return  # it is just about to start: asked again at the next turn
+            await ask(machine, machine.cancel, folder, grace_seconds=grace)
+        except (SupervisorError, HostNotFound) as error:
+            log.warning("job %d is not cancelled yet: %s", attempt.job_id, error)
+            return
         self._cancelled.add(attempt.id)
 
     async def _grace(self, attempt: Attempt) -> float:
@@ -196,21 +211,28 @@ class Dispatcher:
         if attempt is None:
             return
         try:
-            if await self._has_started(attempt):
-                await self._follow(attempt, None)
+            machine = await stored(self._hosts.machines.of, attempt.host_name)
+            if await self._has_started(attempt, machine):
+                await self._follow(attempt, machine, None)
             elif (launch := await self._prepare(attempt)) is not None:
-                await self._follow(attempt, launch)
+                machine = await stored(self._hosts.machines.of, attempt.host_name)
+                await self._follow(attempt, machine, launch)
         except OldToken as error:
             log.warning("%s", error)
+        except (HostNotFound, MachineLost) as error:
+            await self._end(attempt, Outcome(exit_code=None, reason=f"outcome unknown: {error}"))
         except Exception:
             log.exception("attempt %s stumbled; it is looked at again", attempt.folder_name)
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _has_started(self, attempt: Attempt) -> bool:
+    async def _has_started(self, attempt: Attempt, machine: Machine) -> bool:
         """Its command was started before; a crash may have come before that was written down."""
         if attempt.state is AttemptState.RUNNING:
             return True
-        status = await asyncio.to_thread(self._machine.status, self._launches.folder(attempt))
+        if attempt.host_name is not None and attempt.id not in (self._leftovers or ()):
+            return False  # it was taken in this process, and nothing has been asked of its host yet
+        patience = Patience(machine, lost_after_seconds=self._hosts.lost_after_seconds(attempt))
+        status = await patience.reach(machine.status, self._launches.folder(attempt))
         return status.state not in NOT_STARTED
 
     async def _prepare(self, attempt: Attempt) -> Launch | None:
@@ -218,10 +240,15 @@ class Dispatcher:
         if not await self._may_start(attempt):
             return None
         try:
-            return await stored(self._launches.launch, attempt)
+            if attempt.host_name is None:
+                return await stored(self._launches.launch, attempt)
+            return await self._hosts.launch(attempt, attempt.host_name, await self._grace(attempt))
+        except HostNotReady as error:
+            log.info("job %d waits: %s", attempt.job_id, error)
+            await stored(self._recorder.give_back, attempt)
         except CannotLaunch as error:
             await self._end(attempt, Outcome(exit_code=None, reason=str(error)))
-            return None
+        return None
 
     async def _may_start(self, attempt: Attempt) -> bool:
         self._claiming.add(attempt.id)
@@ -232,7 +259,9 @@ class Dispatcher:
             await self._end(attempt, Outcome(exit_code=None, reason="cancelled in Prefect"))
             return False
         except OrchestratorRefused as error:
-            await self._end(attempt, Outcome(exit_code=None, reason=str(error)))
+            # Nothing has started, and it is not the job's fault: others go on, this one is tried again.
+            log.error("job %d waits: %s", attempt.job_id, error)  # noqa: TRY400  its sentence says it whole
+            await stored(self._recorder.give_back, attempt, self._refusal(error))
             return False
         finally:
             self._claiming.discard(attempt.id)
@@ -247,14 +276,21 @@ class Dispatcher:
             await self._end(attempt, Outcome(exit_code=None, reason="cancelled before it started"))
         return look is Look.GO
 
-    async def _follow(self, attempt: Attempt, launch: Launch | None) -> None:
+    def _refusal(self, error: OrchestratorRefused) -> Reason:
+        until = self._clock() + timedelta(seconds=REFUSED_SECONDS)
+        return Reason(code=ReasonCode.PREFECT_DOWN, text=str(error), until=until)
+
+    async def _follow(self, attempt: Attempt, machine: Machine, launch: Launch | None) -> None:
+        if self._leftovers is not None:
+            self._leftovers.add(attempt.id)  # from here on it may have started
         run = Run(
-            machine=self._machine,
+            machine=machine,
             folder=self._launches.folder(attempt),
             recorder=_AttemptRecorder(self, attempt),
             launch=launch,
             position=Position(stdout=attempt.stdout_bytes, stderr=attempt.stderr_bytes),
             grace_seconds=await self._grace(attempt),
+            lost_after_seconds=self._hosts.lost_after_seconds(attempt),
             clock=self._clock,
         )
         await run.perform()
@@ -287,4 +323,8 @@ class _AttemptRecorder:
         self._dispatcher._mirror.output_added(self._attempt.id)
 
     async def ended(self, outcome: Outcome) -> None:
-        await self._dispatcher._end(self._attempt, outcome)
+        """With its files: the command has run, and is never run again because they could not be copied."""
+        hosts = self._dispatcher._hosts
+        fetched = await hosts.fetch(self._attempt, outcome)
+        await self._dispatcher._end(self._attempt, fetched.outcome, OnFail() if fetched.kept else None)
+        await hosts.clean(self._attempt)

@@ -88,12 +88,17 @@ class Mirror:
         self._wake = asyncio.Event()
         self._claims: deque[_Claim] = deque()
         self._down: str | None = "Prefect has not answered yet"
+        self._level_at: float | None = time.monotonic()  # None: there is nothing to show
         self._stuck: dict[int, float] = {}  # job → not before; Prefect refused something about it
 
     @property
     def down(self) -> str | None:
         """Why nothing can start now, in a sentence; None while Prefect answers."""
         return self._down
+
+    def lag_seconds(self) -> float:
+        """Since when Prefect lacks something that it should show."""
+        return 0.0 if self._level_at is None else time.monotonic() - self._level_at
 
     def wake(self) -> None:
         """Something changed. Call from the event loop."""
@@ -136,7 +141,9 @@ class Mirror:
                 await asyncio.sleep(LONGEST_PAUSE_SECONDS)
                 continue
             if not busy:
+                self._level_at = None
                 await self._rest()
+                self._level_at = time.monotonic()
 
     async def _rest(self) -> None:
         now = time.monotonic()
@@ -197,7 +204,9 @@ class Mirror:
             try:
                 await self._claim(claim.attempt)
                 answer: Exception | None = None
-            except (CancelledInPrefect, OrchestratorRefused) as error:
+            except (OrchestratorUnavailable, BrokenVersions):
+                raise
+            except Exception as error:  # whose it is finds out; the others' claims go on
                 if _refuses_us(error):
                     raise
                 answer = error

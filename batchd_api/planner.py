@@ -102,6 +102,8 @@ def _nobody_serves(world: World, queue: QueueView) -> str:
 
 
 def _not_before(world: World, job: JobView) -> Reason | None:
+    if job.refusal is not None:
+        return job.refusal
     if job.start_time is None or job.start_time <= world.now:
         return None
     local = job.start_time.astimezone(world.zone)
@@ -165,6 +167,7 @@ def _look_again(world: World) -> datetime | None:
     """The next moment at which time alone changes the answer."""
     moments = [job.start_time for job in world.jobs if job.start_time and job.start_time > world.now]
     moments += [host.until for host in world.hosts if host.until and host.until > world.now]
+    moments += [job.refusal.until for job in world.jobs if job.refusal and job.refusal.until]
     with_jobs = {job.queue_name for job in world.jobs}
     for queue in world.queues:
         if queue.enabled and queue.name in with_jobs and isinstance(queue.schedule, Schedule):

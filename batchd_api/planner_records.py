@@ -33,7 +33,7 @@ class QueueView:
 
 @dataclass(frozen=True, kw_only=True)
 class JobView:
-    """A New job, or one that was called. `host_name` is the job's, its type's or its queue's; null = local."""
+    """A New job, or one that was called. `host_name` is its own, its type's or its queue's; null = local."""
 
     id: int
     queue_name: str
@@ -42,6 +42,7 @@ class JobView:
     start_time: datetime | None = None
     host_name: str | None = None
     called: bool = False
+    refusal: Reason | None = None  # Prefect's, of this job alone; with the time it ends
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from batchd_api.errors import BatchdError, QueueNotFound
 from batchd_api.services.job_order import next_seq
 from batchd_api.services.queues import lock_queue
 from batchd_api.services.run_counts import count_end, count_start
-from batchd_api.statuses import AttemptState, JobStatus
+from batchd_api.statuses import AttemptState, JobStatus, Reason
 from batchd_flows.job_types import OnFail, RetryWhen
 from batchd_flows.run import Chunk, Outcome
 
@@ -148,16 +148,46 @@ class Recorder:
                     connection, attempt, reason or f"exit code {outcome.exit_code}", on_fail, now
                 )
 
-    def give_back(self, attempt: Attempt) -> None:
+    def note(self, attempt: Attempt, text: str, now: datetime) -> None:
+        """A line of ours among its output: how far its files are, what its host said."""
+        with self._database.write() as connection:
+            _mine(connection, attempt)
+            if _job_exists(connection, attempt.job_id):
+                row = {"stream": NOTE, "offset": 0, "time": now, "data": text.encode(errors="replace")}
+                connection.execute(
+                    insert(output).values(job_id=attempt.job_id, attempt=attempt.number, **row)
+                )
+
+    def unknown_ends(self, attempt: Attempt) -> list[int]:
+        """Numbers of the job's earlier attempts on the same host of which nobody knows how they ended."""
+        query = select(attempts.c.number).where(
+            attempts.c.job_id == attempt.job_id,
+            attempts.c.number < attempt.number,
+            attempts.c.host_name == attempt.host_name,
+            attempts.c.exit_code.is_(None),
+        )
+        with self._database.read() as connection:
+            return list(connection.execute(query.order_by(attempts.c.number)).scalars())
+
+    def give_back(self, attempt: Attempt, refusal: Reason | None = None) -> None:
         """Undo a take whose command never started: New again at its place; no execution is counted.
 
-        One that was cancelled meanwhile stays as it is: it has to end as cancelled.
+        One that was cancelled meanwhile stays as it is: it has to end as cancelled. With a `refusal` it is
+        passed over until that is over.
         """
+        reason = (
+            {}
+            if refusal is None
+            else {"reason_code": refusal.code, "reason_text": refusal.text, "reason_until": refusal.until}
+        )
         with self._database.write() as connection:
             if _mine(connection, attempt)["cancel_requested_at"] is not None:
                 return
             connection.execute(delete(attempts).where(attempts.c.id == attempt.id))
-            _set_job(connection, attempt, status=JobStatus.NEW, attempt=jobs.c.attempt - 1)
+            connection.execute(
+                delete(output).where(output.c.job_id == attempt.job_id, output.c.attempt == attempt.number)
+            )
+            _set_job(connection, attempt, status=JobStatus.NEW, attempt=jobs.c.attempt - 1, **reason)
 
 
 def _note_cut(connection: Connection, attempt: Attempt, row: RowMapping, now: datetime) -> None:

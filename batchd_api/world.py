@@ -93,7 +93,7 @@ class WorldStore:
             zone=self._zone,
             queues=[self._queue_view(row) for row in queue_rows],
             jobs=[
-                self._job_view(row, host_of_queue[row["queue_name"]], called=row["id"] in called)
+                self._job_view(row, host_of_queue[row["queue_name"]], now, called=row["id"] in called)
                 for row in job_rows
             ],
             busy=[BusyView(**row) for row in busy_rows],
@@ -192,7 +192,7 @@ class WorldStore:
             last_start=self._last_start.get(row["name"]),
         )
 
-    def _job_view(self, row: RowMapping, queue_host: str | None, *, called: bool) -> JobView:
+    def _job_view(self, row: RowMapping, queue_host: str | None, now: datetime, *, called: bool) -> JobView:
         return JobView(
             id=row["id"],
             queue_name=row["queue_name"],
@@ -201,7 +201,14 @@ class WorldStore:
             start_time=row["start_time"],
             host_name=effective_host(self._job_types, row["host_name"], row["type_name"], queue_host),
             called=called,
+            refusal=_refusal(row, now),
         )
+
+
+def _refusal(row: RowMapping, now: datetime) -> Reason | None:
+    """What Prefect said of this job alone, while it counts. (Prefect away altogether has no known end.)"""
+    is_of_job = row["reason_code"] == ReasonCode.PREFECT_DOWN and row["reason_until"] is not None
+    return reason_of(row) if is_of_job and row["reason_until"] > now else None
 
 
 def usable_schedule(name: str, weekdays: object, time: object) -> Schedule | BrokenSchedule:
@@ -267,7 +274,7 @@ def _called_jobs(connection: Connection) -> list[RowMapping]:
 def _lets_pass(row: RowMapping, now: datetime) -> bool:
     """It waits for a time to come, or waited for its host when it was last looked at."""
     is_early = row["start_time"] is not None and row["start_time"] > now
-    return is_early or row["reason_code"] in HOST_CODES
+    return is_early or row["reason_code"] in HOST_CODES or _refusal(row, now) is not None
 
 
 def _busy_rows(connection: Connection) -> list[RowMapping]:

@@ -13,16 +13,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, func, select
 
+from batchd_api import dispatcher, mirror
 from batchd_api.db.tables import attempts, flow_runs, permissions
+from batchd_api.mirror import Mirror
 from batchd_api.permissions import Caller, Grant, Right
+from batchd_api.recorder import Attempt
 from batchd_api.schemas import NewJob, Priority
 from batchd_api.services.users import Users, grant
 from batchd_api.statuses import JobStatus
 from batchd_flows.job_types import COMMAND, OnFail, RetryWhen
+from batchd_flows.orchestrator import Orchestrator
+from batchd_flows.orchestrator_records import OrchestratorRefused, RunSpec
 from batchd_flows.server_marker import read_marker
 from tests.dispatching import ROOT, Daemon, Person, person, until
 from tests.ground import quick_passwords
@@ -348,3 +354,53 @@ async def test_g7_a_job_whose_owner_has_lost_the_right_fails_at_once_and_never_r
     assert failed.reason_text.startswith('not permitted: User "ann" lacks the permission CreateJobs')
     assert len(daemon.attempts(lost)) == 1  # no retry would help
     assert mark.read_text() == f"{kept}\n"
+
+
+# --- Prefect refuses ---
+
+
+async def test_a_job_whose_run_prefect_refuses_waits_and_says_so_and_holds_up_no_other(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "REFUSED_SECONDS", 1.0)
+    monkeypatch.setattr(mirror, "STUCK_SECONDS", 0.5)
+    create_run, refusing = Orchestrator.create_run, True
+
+    async def picky(orchestrator: Orchestrator, spec: RunSpec) -> UUID:
+        if refusing and spec.name.startswith("#1 "):
+            raise OrchestratorRefused(409, "it does not like this one")
+        return await create_run(orchestrator, spec)
+
+    monkeypatch.setattr(Orchestrator, "create_run", picky)
+    first, second = daemon.witness(), daemon.witness()
+    assert first == 1
+    await daemon.status(second, "Done")
+    await until(lambda: daemon.job(first).reason_until, "the refusal")
+    waiting = daemon.job(first)
+    assert (waiting.status, waiting.try_count, waiting.reason_code) == ("New", 0, "prefect-down")
+    assert "it does not like this one" in waiting.reason_text
+    refusing = False
+    await daemon.status(first, "Done")
+    assert daemon.starts() == [second, first]
+    assert [attempt.number for attempt in daemon.attempts(first)] == [1]
+    await daemon.shown(first, "COMPLETED")
+
+
+async def test_a_claim_that_stumbles_holds_up_no_other(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "AGAIN_SECONDS", 0.2)
+    claim, stumbling = Mirror._claim, True
+
+    async def stumble(self: Mirror, attempt: Attempt) -> None:
+        if stumbling and attempt.job_id == 1:
+            raise RuntimeError("a fault of ours")
+        await claim(self, attempt)
+
+    monkeypatch.setattr(Mirror, "_claim", stumble)
+    first, second = daemon.witness(), daemon.witness()
+    await daemon.status(second, "Done")
+    assert daemon.job(first).status == "Waiting"
+    stumbling = False
+    await daemon.status(first, "Done")
+    assert daemon.starts() == [second, first]

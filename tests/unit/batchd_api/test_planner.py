@@ -24,7 +24,7 @@ from batchd_api.planner import (
     World,
     plan,
 )
-from batchd_api.statuses import ReasonCode
+from batchd_api.statuses import Reason, ReasonCode
 from batchd_flows.windows import Period, Schedule, is_open
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -617,3 +617,12 @@ def test_none_starts_when_the_window_closed_before_the_plan():
     seen = world(*jobs, queues=[queue(schedule=DAY)], now=closing - timedelta(microseconds=1))
     assert len(plan(seen).starts) == 4
     assert plan(replace(seen, now=closing)).starts == ()
+
+
+def test_a_job_whose_run_prefect_refuses_is_passed_over_until_it_is_tried_again():
+    later = NOON + timedelta(seconds=60)
+    refusal = Reason(code=ReasonCode.PREFECT_DOWN, text="Prefect refuses (422): no.", until=later)
+    decision = plan(world(job(1, refusal=refusal), job(2)))
+    assert [start.job_id for start in decision.starts] == [2]
+    assert decision.reasons[1] == refusal
+    assert decision.look_again == later

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, update
 
 from batchd_api.db.tables import NOTE, attempts, jobs, output
 from batchd_api.recorder import CUT_SENTENCE, Attempt, OldToken, Recorder
-from batchd_api.statuses import AttemptState
+from batchd_api.statuses import AttemptState, Reason, ReasonCode
+from batchd_api.world import WorldStore
 from batchd_flows.job_types import OnFail, RetryWhen
 from batchd_flows.run import Chunk, Outcome, Stream
 from tests.ground import NOW, ROOT, Installation
@@ -343,3 +345,17 @@ def test_output_that_was_not_cut_has_no_note(desk):
     attempt = desk.running()
     desk.recorder.ended(attempt, DONE, OnFail(), LATER)
     assert (notes(desk, attempt), desk.attempt_row(attempt).output_cut) == ([], False)
+
+
+def test_a_take_that_prefect_refused_is_given_back_with_the_reason_and_its_end(desk):
+    attempt = desk.taken()
+    refusal = Reason(code=ReasonCode.PREFECT_DOWN, text="Prefect refuses (409): no.", until=LATER)
+    desk.recorder.give_back(attempt, refusal)
+    row = desk.here.row(attempt.job_id)
+    assert (row.status, row.attempt, row.try_count) == ("New", 0, 0)
+    assert (row.reason_code, row.reason_text, row.reason_until) == ("prefect-down", refusal.text, LATER)
+    world = WorldStore(desk.here.database, desk.here.ground.job_types, {}, ZoneInfo("UTC"))
+    (seen,) = world.look(NOW, prefect_down=None).world.jobs
+    assert seen.refusal == refusal
+    (seen,) = world.look(LATER, prefect_down=None).world.jobs
+    assert seen.refusal is None
