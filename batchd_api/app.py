@@ -37,7 +37,7 @@ from batchd_api.retention import MetricRetention
 from batchd_api.services.health import NOT_EMBEDDED, ServerState
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.settings import database_url
-from batchd_api.settings_records import DaemonMode, Settings
+from batchd_api.settings_records import DaemonMode, ScrapeAccess, Settings
 from batchd_api.slow_clients import TimelyProtocol
 from batchd_api.startup import AUTH_FILE, prepare_state_directory, read_settings, server_settings
 from batchd_flows.command_lines import TemplateError, check_template
@@ -299,6 +299,7 @@ def facade_options(settings: Settings, mode: DaemonMode) -> FacadeOptions:
         daemon=mode.value,
         memory_metrics=settings.metrics.gc_metrics,
         http_metrics=settings.metrics.http_metrics,
+        prometheus_open=settings.metrics.prometheus is ScrapeAccess.OPEN,
     )
 
 

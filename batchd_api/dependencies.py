@@ -19,6 +19,7 @@ from batchd_api.bodies import parse_object, read_body
 from batchd_api.errors import JobNotFound, NotFound, NotPermitted, PermissionNotFound
 from batchd_api.gate import INNER_SLASH
 from batchd_api.permissions import Access, Caller, Right, Scope
+from batchd_api.prometheus import Prometheus
 from batchd_api.services.choices import Choices
 from batchd_api.services.follow import Follower
 from batchd_api.services.health import Health
@@ -56,6 +57,8 @@ class Services:
     health: Health
     web_client: WebClient
     body_limit_bytes: int
+    prometheus: Prometheus
+    is_scraped_openly: bool
     logins: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(os.cpu_count() or 1))
 
 
@@ -66,7 +69,7 @@ class Guard:
     access: Access
 
     async def __call__(self, request: Request) -> None:
-        if self.access.scope is Scope.OPEN:
+        if self.access.scope is Scope.OPEN or self._is_open_scrape(request):
             return
         if not await run_in_threadpool(self._let_in_who_is_known, request):
             services = _services(request)
@@ -74,6 +77,9 @@ class Guard:
             verify = partial(services.authenticator.verify, request.headers, _peer(request))
             caller = await to_thread.run_sync(verify, limiter=services.logins)
             await run_in_threadpool(self._let_in, caller, request)
+
+    def _is_open_scrape(self, request: Request) -> bool:
+        return self.access.scope is Scope.SCRAPE and _services(request).is_scraped_openly
 
     def _let_in_who_is_known(self, request: Request) -> bool:
         caller = _services(request).authenticator.recall(request.headers, _peer(request))

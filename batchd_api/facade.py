@@ -21,8 +21,10 @@ from batchd_api.dependencies import Guard, Services
 from batchd_api.documentation import documented
 from batchd_api.errors import BatchdError, Invalid
 from batchd_api.gate import Gate
+from batchd_api.host_ledger import host_phases
 from batchd_api.http_counts import HttpCounts, HttpMeter
 from batchd_api.options import FacadeOptions
+from batchd_api.prometheus import Prometheus
 from batchd_api.routes.table import ROUTES
 from batchd_api.services.choices import Choices
 from batchd_api.services.follow import Follower
@@ -113,6 +115,7 @@ def _services(parts: FacadeParts, counts: HttpCounts) -> Services:
     )
     passwords = parts.passwords or Passwords(static_salt=parts.options.static_salt)
     users, queues = Users(parts.database, passwords, parts.clock), Queues(ground)
+    metrics = Metrics(ground, _metric_options(parts.options), counts, host_phases)
     return Services(
         authenticator=Authenticator(parts.options, users),
         users=users,
@@ -124,7 +127,9 @@ def _services(parts: FacadeParts, counts: HttpCounts) -> Services:
         follower=Follower(ground),
         schedules=Schedules(ground),
         stats=Stats(ground),
-        metrics=Metrics(ground, _metric_options(parts.options), counts),
+        metrics=metrics,
+        prometheus=Prometheus(metrics, counts),
+        is_scraped_openly=parts.options.prometheus_open,
         metric_history=MetricHistory(parts.database),
         choices=Choices(ground, queues),
         health=Health(parts.database, parts.clock, parts.prefect_state),

@@ -18,6 +18,7 @@ from batchd_api.db.host_tables import hosts
 from batchd_api.db.session import Database
 from batchd_api.db.tables import IS_ALIVE, attempts, dispatchers, installation, jobs, queues
 from batchd_api.planner import HostState, HostView
+from batchd_api.services.tallies import HOST_STARTS, Tally, add
 from batchd_flows.job_types import JobTypes
 from batchd_infra.host_ledger import HostEntry, HostPhase, Use, Wish
 
@@ -83,6 +84,8 @@ def write_entry(connection: Connection, name: str, change: Callable[[HostEntry],
     row = connection.execute(select(hosts).where(hosts.c.name == name).with_for_update()).mappings().first()
     before = HostEntry(name=name) if row is None else _entry(row)
     after = change(before)
+    if after.phase is HostPhase.STARTING and before.phase is not HostPhase.STARTING:
+        add(connection, [Tally(name=HOST_STARTS, detail=name)])
     if row is None:
         connection.execute(insert(hosts).values(_values(after)))
     elif after != before:
@@ -92,6 +95,17 @@ def write_entry(connection: Connection, name: str, change: Callable[[HostEntry],
 
 def entries_in(connection: Connection) -> dict[str, HostEntry]:
     return {row["name"]: _entry(row) for row in connection.execute(select(hosts)).mappings()}
+
+
+def host_phases(connection: Connection) -> dict[str, str]:
+    """Host → its state in a word."""
+    return {name: entry.phase.value for name, entry in entries_in(connection).items()}
+
+
+def started_by_us(connection: Connection) -> list[str]:
+    """The hosts that are on because we started them."""
+    on = (HostPhase.STARTING, HostPhase.READY, HostPhase.STOPPING)
+    return [name for name, entry in entries_in(connection).items() if entry.ours and entry.phase in on]
 
 
 def running_on(connection: Connection) -> dict[str, int]:

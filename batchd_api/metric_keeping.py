@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from batchd_api.errors import DatabaseFull, DatabaseUnavailable
+from batchd_api.host_ledger import started_by_us
 from batchd_api.retention import MetricRetention
 from batchd_api.services.metric_history import Dump, MetricHistory
 from batchd_api.services.metrics import Metrics
+from batchd_api.services.tallies import HOST_ON_SECONDS, Tally, add, forget_deleted_queues
 
 log = logging.getLogger("batchd.metrics")
 
@@ -43,9 +45,20 @@ class MetricKeeper:
         now = self.metrics.ground.clock()
         found = tuple(self.metrics.current(self.prefix or ""))
         self.history.store(Dump(time=now, daemon=self.metrics.options.daemon, metrics=found))
+        self._count_hosts()
+
+    def _count_hosts(self) -> None:
+        """How long our machines are on, as true as two dumps lie close together."""
+        with self.metrics.ground.database.read() as connection:
+            on = started_by_us(connection)
+        if on:
+            with self.metrics.ground.database.write() as connection:
+                add(connection, [Tally(name=HOST_ON_SECONDS, detail=n, value=self.dump_seconds) for n in on])
 
     def tidy(self, now: datetime) -> None:
         """Blocking."""
+        with self.metrics.ground.database.write() as connection:
+            forget_deleted_queues(connection)
         while self.retention.sweep(now):
             pass
 

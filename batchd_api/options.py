@@ -32,3 +32,4 @@ class FacadeOptions:
     daemon: str = "Both"
     memory_metrics: bool = True
     http_metrics: bool = True
+    prometheus_open: bool = False

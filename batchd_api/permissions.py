@@ -134,6 +134,7 @@ class Scope(StrEnum):
     """To what the right that a route needs must apply."""
 
     OPEN = "open"  # no authentication
+    SCRAPE = "scrape"  # authentication is enough; none, where `metrics.prometheus` is `open`
     USER = "user"  # authentication is enough
     ANY = "any"  # not tied to a queue
     QUEUE = "queue"  # the queue named in the path

@@ -24,6 +24,7 @@ from batchd_api.settings_records import (
     ManagerSettings,
     MetricsSettings,
     PrefectSettings,
+    ScrapeAccess,
     Settings,
     StorageSettings,
     WebClientSettings,
@@ -360,6 +361,7 @@ def _read_metrics(section: Fields) -> MetricsSettings:
         gc_metrics=given_or(section.boolean("gc_metrics"), default.gc_metrics),
         http_metrics=given_or(section.boolean("http_metrics"), default.http_metrics),
         store_prefix_only=section.text("store_prefix_only") or None,
+        prometheus=given_or(section.choice("prometheus", ScrapeAccess), default.prometheus),
         dump_timeout_seconds=given_or(section.seconds("dump_timeout"), default.dump_timeout_seconds),
     )
     section.finish()

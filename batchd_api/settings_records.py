@@ -45,6 +45,13 @@ class JobEnvironment(enum.StrEnum):
     CLEAN = "clean"
 
 
+class ScrapeAccess(enum.StrEnum):
+    """Who may read /metrics: who may log in, or anybody who reaches the port."""
+
+    LOGIN = "login"
+    OPEN = "open"
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoggingSettings:
     """`target`: `syslog`, `stdout`, `stderr` or a path. `filter`: prefix of a source → its level."""
@@ -124,6 +131,7 @@ class MetricsSettings:
     gc_metrics: bool = True
     http_metrics: bool = True
     store_prefix_only: str | None = None
+    prometheus: ScrapeAccess = ScrapeAccess.LOGIN
     dump_timeout_seconds: float = 10
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from fastapi import Request
+from starlette.responses import Response
 
 from batchd_api.answers import JsonAnswer
 from batchd_api.dependencies import Name, TheServices
 from batchd_api.metric_records import tree_of
 from batchd_api.periods import period_wanted
+from batchd_api.prometheus import CONTENT_TYPE
 from batchd_api.services.metric_history import Period
+
+
+def prometheus(services: TheServices) -> Response:
+    """In Prometheus' text format."""
+    return Response(services.prometheus.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def current_list(services: TheServices) -> JsonAnswer:

@@ -46,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/monitor/{name}/last", monitor.last_record, USER),
     Route("GET", "/monitor/{prefix}/query", monitor.stored_records, USER),
     Route("GET", "/monitor/jobs", monitor.job_counts, USER),
+    Route("GET", "/metrics", monitor.prometheus, Access(scope=Scope.SCRAPE)),
     Route("GET", "/health", root.health, OPEN),
     Route("GET", "/openapi.json", root.openapi, USER),
     Route("GET", "/docs", root.docs, USER),

@@ -8,20 +8,22 @@ import resource
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from batchd_api.alive import alive_since
 from batchd_api.db.tables import IS_ALIVE, attempts, dispatchers, jobs, queues
 from batchd_api.http_counts import HttpCounts
 from batchd_api.metric_records import Distribution, Metric, counter, distribution, gauge, label
 from batchd_api.services.ground import Ground
 from batchd_api.services.run_times import LOCALHOST, run_time_distributions
+from batchd_api.services.tallies import Tally, read
 from batchd_api.statuses import JobStatus
-from batchd_api.world import alive_since
 
-ON_STATES = frozenset({"on", "starting", "ready", "busy", "draining", "stopping"})
+ON_STATES = frozenset({"on", "starting", "ready", "busy", "stopping"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,23 @@ class MetricOptions:
     with_http: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What the database says at one moment. `host_words`: each known host's state in a word."""
+
+    jobs: Mapping[str, Counter[str]]  # queue → status → how many
+    run_times: Mapping[tuple[str, str], Distribution]  # type and host
+    living: Counter[str]  # host → executions there
+    host_words: Mapping[str, str]
+    dispatchers: tuple[str, ...]
+    tallies: dict[str, list[Tally]]
+
+    def is_on(self, host: str) -> bool:
+        return self.host_words[host] in ON_STATES
+
+
 class Metrics:
-    """`host_states`: host → its state in a word, for hosts that can be started; asked with a connection."""
+    """`host_states`: host → its state in a word, of machines that are known."""
 
     def __init__(
         self,
@@ -50,8 +67,8 @@ class Metrics:
 
     def current(self, prefix: str = "") -> list[Metric]:
         """Every metric that there is now, zeros too, by name."""
-        with self.ground.database.read() as connection:
-            found = [*self._jobs(connection), *self._run_times(connection), *self._hosts(connection)]
+        seen = self.snapshot()
+        found = [*_jobs(seen), *self._run_times(seen), *_hosts(seen)]
         if self.options.with_http:
             found += http_metrics(self._http)
         if self.options.with_memory:
@@ -63,53 +80,68 @@ class Metrics:
         now = self.ground.clock()
         return [one.record(now, self.options.daemon) for one in self.current(prefix)]
 
-    def _jobs(self, connection: Connection) -> list[Metric]:
-        by_queue = jobs_by_queue(connection)
-        in_all = Counter[str]()
-        for counts in by_queue.values():
-            in_all.update(counts)
-        found = [gauge(f"batchd.jobs.{status}", in_all[status]) for status in JobStatus]
-        return found + [
-            gauge(queue_metric(queue, status), counts[status])
-            for queue, counts in by_queue.items()
-            for status in JobStatus
-        ]
+    def snapshot(self) -> Snapshot:
+        with self.ground.database.read() as connection:
+            living = living_by_host(connection)
+            alive = _living_dispatchers(connection, self.ground.clock())
+            states = dict(self._host_states(connection))
+            return Snapshot(
+                jobs=jobs_by_queue(connection),
+                run_times=run_time_distributions(connection),
+                living=living,
+                host_words=self._host_words(living, states, some_dispatcher=bool(alive)),
+                dispatchers=alive,
+                tallies=read(connection),
+            )
 
-    def _run_times(self, connection: Connection) -> list[Metric]:
-        found = run_time_distributions(connection)
+    def _host_words(
+        self, living: Counter[str], states: dict[str, str], *, some_dispatcher: bool
+    ) -> dict[str, str]:
+        if LOCALHOST not in self.ground.hosts and some_dispatcher:
+            states.setdefault(LOCALHOST, "on")
+        return {
+            name: "busy" if living[name] else states.get(name, "unknown")
+            for name in self._host_names() | living.keys()
+        }
+
+    def _run_times(self, seen: Snapshot) -> list[Metric]:
+        found = seen.run_times
         types = {one.name for one in self.ground.job_types} | {type_name for type_name, _ in found}
         hosts = self._host_names() | {host for _, host in found}
+        by_type = {name: _merged(d for (t, _), d in found.items() if t == name) for name in types}
+        by_host = {name: _merged(d for (_, h), d in found.items() if h == name) for name in hosts}
         return [
             distribution("batchd.job.duration", _merged(found.values())),
-            *(
-                distribution(
-                    f"batchd.job.duration.type.{name}", _merged(d for (t, _), d in found.items() if t == name)
-                )
-                for name in types
-            ),
-            *(
-                distribution(
-                    f"batchd.job.duration.host.{name}", _merged(d for (_, h), d in found.items() if h == name)
-                )
-                for name in hosts
-            ),
-        ]
-
-    def _hosts(self, connection: Connection) -> list[Metric]:
-        living, states = living_by_host(connection), dict(self._host_states(connection))
-        if LOCALHOST not in self.ground.hosts and _a_dispatcher_lives(connection, self.ground):
-            states.setdefault(LOCALHOST, "on")
-        names = self._host_names() | living.keys()
-        words = {name: _status(living[name], states.get(name)) for name in names}
-        return [
-            gauge("batchd.hosts.active", sum(word in ON_STATES for word in words.values())),
-            gauge("batchd.hosts.busy", sum(living[name] > 0 for name in names)),
-            *(gauge(f"batchd.host.{name}.jobs", living[name]) for name in names),
-            *(label(f"batchd.host.{name}.status", words[name]) for name in names),
+            *(distribution(f"batchd.job.duration.type.{name}", figure) for name, figure in by_type.items()),
+            *(distribution(f"batchd.job.duration.host.{name}", figure) for name, figure in by_host.items()),
         ]
 
     def _host_names(self) -> set[str]:
         return {host.name for host in self.ground.hosts} | {LOCALHOST}
+
+
+def _jobs(seen: Snapshot) -> list[Metric]:
+    in_all = Counter[str]()
+    for counts in seen.jobs.values():
+        in_all.update(counts)
+    return [
+        *(gauge(f"batchd.jobs.{status}", in_all[status]) for status in JobStatus),
+        *(
+            gauge(queue_metric(queue, status), counts[status])
+            for queue, counts in seen.jobs.items()
+            for status in JobStatus
+        ),
+    ]
+
+
+def _hosts(seen: Snapshot) -> list[Metric]:
+    names = seen.host_words
+    return [
+        gauge("batchd.hosts.active", sum(seen.is_on(name) for name in names)),
+        gauge("batchd.hosts.busy", sum(seen.living[name] > 0 for name in names)),
+        *(gauge(f"batchd.host.{name}.jobs", seen.living[name]) for name in names),
+        *(label(f"batchd.host.{name}.status", word) for name, word in names.items()),
+    ]
 
 
 def queue_metric(queue: str, status: str) -> str:
@@ -158,12 +190,6 @@ def _merged(parts: Iterable[Distribution]) -> Distribution:
     return merged
 
 
-def _status(jobs_there: int, state: str | None) -> str:
-    if jobs_there:
-        return "busy"
-    return state or "unknown"
-
-
-def _a_dispatcher_lives(connection: Connection, ground: Ground) -> bool:
-    query = select(dispatchers.c.name).where(dispatchers.c.seen_at >= alive_since(ground.clock())).limit(1)
-    return connection.execute(query).first() is not None
+def _living_dispatchers(connection: Connection, now: datetime) -> tuple[str, ...]:
+    query = select(dispatchers.c.name).where(dispatchers.c.seen_at >= alive_since(now))
+    return tuple(connection.execute(query.order_by(dispatchers.c.name)).scalars())

@@ -7,8 +7,8 @@ import pytest
 from batchd_api.metric_records import gauge, label
 from batchd_api.services.metric_history import Dump
 from batchd_cli.client import Client, basic
-from tests.facade import enqueue, is_sentence
-from tests.ground import NOW
+from tests.facade import enqueue, is_sentence, running
+from tests.ground import NOW, installation
 
 FIELDS = {
     *("name", "time", "daemon", "kind", "value", "text"),
@@ -148,3 +148,18 @@ def test_the_command_lines_client_reads_all_of_them(stored, facade):
     assert [one.value for one in client.stored_metrics("batchd.jobs", last_seconds=15)] == [10, 0]
     begin = datetime(2026, 11, 24, 11, 59, 45)
     assert [one.jobs for one in client.job_counts(begin=begin)] == [10, 0]
+
+
+def test_metrics_ask_for_a_login_as_everything_does(root, anonymous, facade):
+    answer = root.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'batchd_jobs{queue="default",status="New"}' in answer.text
+    assert anonymous.get("/metrics").status_code == 401
+    with facade.client("nobody") as nobody:
+        assert nobody.get("/metrics").status_code == 200
+
+
+def test_metrics_can_be_opened_to_a_scraper_and_nothing_else_with_them():
+    with installation() as here, running(here, prometheus_open=True) as facade, facade.client(None) as client:
+        assert client.get("/metrics").status_code == 200
+        assert client.get("/monitor/current/plain").status_code == 401
