@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,6 @@ from functools import partial
 from typing import Any
 
 from batchd_api.db.session import Database
-from batchd_api.dispatch_counts import DispatchCounts
 from batchd_api.dispatch_counts import DispatchCounts
 from batchd_api.drain import enlist
 from batchd_api.host_side import HostNotReady, HostSide
@@ -73,7 +71,6 @@ class Dispatcher:
         self._poll_timeout_seconds = poll_timeout_seconds
         self._clock = clock
         self.counts = DispatchCounts(name)
-        self.counts = DispatchCounts(name)
         self._wake = asyncio.Event()
         self._cares: dict[int, asyncio.Task[None]] = {}
         self._claiming: set[int] = set()
@@ -100,7 +97,6 @@ class Dispatcher:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._for_ever(self._beat, BEAT_SECONDS))
-                group.create_task(self.counts.store_for_ever(self._database, self._mirror.lag_seconds))
                 group.create_task(self.counts.store_for_ever(self._database, self._mirror.lag_seconds))
                 group.create_task(self._for_ever(self._look, 0))
                 group.create_task(self._for_ever(self._care, LOOK_SECONDS))
@@ -143,7 +139,6 @@ class Dispatcher:
         now, began = self._clock(), time.perf_counter()
         seen = await stored(self._world.look, now, prefect_down=self._mirror.down)
         decision = plan(seen.world)
-        self.counts.planned(time.perf_counter() - began)
         self.counts.planned(time.perf_counter() - began)
         taken = await stored(self._world.apply, seen, decision)
         if taken:

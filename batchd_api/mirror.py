@@ -89,17 +89,12 @@ class Mirror:
         self._claims: deque[_Claim] = deque()
         self._down: str | None = "Prefect has not answered yet"
         self._level_at: float | None = time.monotonic()  # None: there is nothing to show
-        self._level_at: float | None = time.monotonic()  # None: there is nothing to show
         self._stuck: dict[int, float] = {}  # job → not before; Prefect refused something about it
 
     @property
     def down(self) -> str | None:
         """Why nothing can start now, in a sentence; None while Prefect answers."""
         return self._down
-
-    def lag_seconds(self) -> float:
-        """Since when Prefect lacks something that it should show."""
-        return 0.0 if self._level_at is None else time.monotonic() - self._level_at
 
     def lag_seconds(self) -> float:
         """Since when Prefect lacks something that it should show."""

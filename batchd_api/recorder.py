@@ -93,7 +93,6 @@ class Recorder:
             _set_attempt(connection, attempt, state=AttemptState.RUNNING, started_at=at)
             _set_job(connection, attempt, status=JobStatus.PROCESSING)
             count_start(connection, attempt.job_id, attempt.number, at)
-            count_start(connection, attempt.job_id, attempt.number, at)
 
     def add_output(self, attempt: Attempt, chunks: Sequence[Chunk]) -> None:
         """Store what was read, once: bytes that are recorded already (after a crash) are left out."""
