@@ -26,7 +26,8 @@ export function formDialog({ title, body, action, danger = false, submit }) {
     let done = false;
     const place = errorPlace();
     const ok = h("button", { type: "submit", class: `button ${danger ? "danger" : "primary"}` }, action);
-    const form = h("form", { class: "form" }, body, place, h("div", { class: "row end" }, button("Cancel", () => dialog.close()), ok));
+    const back = button("Back", () => dialog.close());
+    const form = h("form", { class: "form" }, body, place, h("div", { class: "row end" }, back, ok));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       ok.disabled = true;
@@ -42,7 +43,7 @@ export function formDialog({ title, body, action, danger = false, submit }) {
     });
     const dialog = opened(title, form);
     dialog.addEventListener("close", () => resolve(done));
-    (form.querySelector("[autofocus]") ?? ok).focus();
+    (form.querySelector("[autofocus]") ?? (danger ? back : ok)).focus();
   });
 }
 

@@ -88,7 +88,7 @@ function heading(job) {
   return h(
     "div",
     {},
-    h("h1", {}, h("span", { class: "job-id" }, job.id), job.type, chip(job.status)),
+    h("h1", {}, h("span", { class: "job-id" }, `#${job.id}`), job.type, chip(job.status)),
     why && h("p", { class: job.status === "Failed" ? "why wrong" : "why" }, why),
     progressBar(job, { long: true }),
   );

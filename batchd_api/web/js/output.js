@@ -2,7 +2,7 @@
 
 import { path, send } from "./api.js";
 import { h, iconButton } from "./dom.js";
-import { number } from "./format.js";
+import { plural } from "./format.js";
 import { toast } from "./notices.js";
 
 const CHUNK_LINES = 200;
@@ -75,7 +75,7 @@ class Pane {
       else this.#append(text);
     }
     this.pending = [];
-    this.count.textContent = `${number(this.lines)} lines`;
+    this.count.textContent = plural(this.lines, "line");
     if (this.follows) this.#toEnd();
   }
 

@@ -56,12 +56,12 @@ export class VirtualList {
     const focus = this.#focus();
     this.body.style.setProperty("height", `${this.items.length * this.rowHeight}px`);
     this.#drop(new Set(wanted.map(this.keyOf)), focus?.row);
+    const elements = wanted.map((item, number) => this.#put(item, from + number));
     let cursor = this.body.firstElementChild;
-    wanted.forEach((item, number) => {
-      const element = this.#put(item, from + number);
+    for (const element of elements) {
       if (element === cursor) cursor = cursor.nextElementSibling;
       else this.body.insertBefore(element, cursor); // reading order is the order in sight
-    });
+    }
     if (focus && !this.body.contains(document.activeElement)) this.#refocus(focus);
     this.onRange(first, last);
   }
