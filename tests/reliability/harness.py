@@ -18,10 +18,10 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import dispatchers
+from batchd_api.db.tables import dispatchers, queues
 from batchd_api.db.upgrade import upgrade
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.services.users import Users
@@ -60,6 +60,8 @@ class Site(Records, Installation):
         self.job_type(AGAIN)
         self.job_type(BRIEF)
         self.state.mkdir(mode=0o700)
+        self.prefect_port = server.server.port
+        (self.state / "prefect-auth").write_text(server.auth_string)
         self.database = Database(f"sqlite:///{self.state / 'batchd.db'}")
         upgrade(self.database)
         with self.database.write() as connection:
@@ -83,6 +85,11 @@ class Site(Records, Installation):
         self, *, between: str = "", queue: str = "default", type_name: str = "command", **order: Any
     ) -> int:
         return self.ask(witness_script(self.witness_file, between), queue, type_name, **order)
+
+    def queue(self, name: str, **fields: Any) -> None:
+        row = {"name": name, "title": name, "enabled": True, "schedule_name": "anytime"} | fields
+        with self.database.write() as connection:
+            connection.execute(insert(queues).values(row))
 
     def until_told(self, name: str = "go") -> str:
         """What a job says to run until `tell`."""
