@@ -45,6 +45,7 @@ from batchd_flows.job_types import JobType, JobTypes, load_job_types
 from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.server import EmbeddedServer, ServerError
 from batchd_infra.config_files import ConfigError, config_folders
+from batchd_infra.controllers import Controllers, check_hosts, load_controllers
 from batchd_infra.hosts import Hosts, load_hosts
 
 log = logging.getLogger("batchd")
@@ -86,6 +87,7 @@ def opened(config: Path | None, mode: str | None) -> Iterator[Parts]:
         with database.write() as connection:
             installation_id = ensure_first_rows(connection, datetime.now(UTC))
         job_types, hosts = read_types_and_hosts(folders, settings)
+        controllers = read_controllers(folders, hosts)
         yield Parts(
             settings=settings,
             mode=chosen,
@@ -93,6 +95,7 @@ def opened(config: Path | None, mode: str | None) -> Iterator[Parts]:
             job_types=job_types,
             hosts=hosts,
             installation_id=installation_id,
+            controllers=controllers,
             file_roots=file_roots(settings, hosts, config, os.environ),
         )
 
@@ -136,6 +139,14 @@ def read_types_and_hosts(folders: tuple[Path, ...], settings: Settings) -> tuple
     variables = {*settings.variables, *(name for host in hosts for name in host.variables)}
     broken = [job_type.name for job_type in job_types if not _is_sound(job_type, settings, variables)]
     return job_types.without(broken), hosts
+
+
+def read_controllers(folders: tuple[Path, ...], hosts: Hosts) -> Controllers:
+    """A bad file is said in the log; the hosts of its controller then have failed, the others count."""
+    controllers, problems = load_controllers(folders)
+    for problem in (*problems, *check_hosts(hosts, controllers)):
+        log.log(logging.ERROR if isinstance(problem, ConfigError) else logging.WARNING, "%s", problem)
+    return controllers
 
 
 def _is_sound(job_type: JobType, settings: Settings, variables: set[str]) -> bool:

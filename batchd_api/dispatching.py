@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,10 +14,11 @@ from batchd_api.books import Books
 from batchd_api.dispatcher import Dispatcher
 from batchd_api.forms import Forms
 from batchd_api.hands import Hands
+from batchd_api.host_desk import HostDesk
+from batchd_api.hosting import HostPace, Wakers, build_hosting, host_views
 from batchd_api.launches import Launches, LaunchSettings
 from batchd_api.mirror import Mirror
 from batchd_api.parts import Parts
-from batchd_api.planner import HostState, HostView
 from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.recorder import Recorder
@@ -27,9 +28,7 @@ from batchd_api.startup import dispatcher_name
 from batchd_api.watch import Watch
 from batchd_api.window_mirror import QueueWindows, WindowMirror
 from batchd_api.world import WorldStore
-from batchd_flows.local_machine import LocalMachine
 from batchd_flows.orchestrator import Orchestrator
-from batchd_infra.hosts import Hosts
 
 log = logging.getLogger("batchd")
 
@@ -45,9 +44,12 @@ class Dispatching:
     dispatcher: Dispatcher
     mirror: Mirror
     watch: Watch
+    desk: HostDesk | None = None
 
     def start(self) -> list[asyncio.Task[object]]:
+        desk = [asyncio.create_task(self.desk.run(), name="hosts")] if self.desk else []
         return [
+            *desk,
             asyncio.create_task(self.mirror.run(), name="mirror"),
             asyncio.create_task(self.watch.notice(), name="watch"),
             asyncio.create_task(self.dispatcher.run(), name="dispatcher"),
@@ -59,7 +61,11 @@ def utc_now() -> datetime:
 
 
 def build_dispatching(
-    parts: Parts, orchestrator: Orchestrator, *, clock: Callable[[], datetime] = utc_now
+    parts: Parts,
+    orchestrator: Orchestrator,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    host_pace: HostPace | None = None,
 ) -> Dispatching:
     """Nothing starts yet."""
     settings, database = parts.settings, parts.database
@@ -98,38 +104,41 @@ def build_dispatching(
         log_limit_bytes=settings.prefect.log_limit_bytes,
         changed=lambda: dispatcher.wake(),
     )
+    recorder, wakers = Recorder(database), Wakers()
+    launches = Launches(database, parts.job_types, _launch_settings(parts), parts.hosts)
+    hosting = build_hosting(
+        parts,
+        name,
+        launches,
+        recorder,
+        wakers=wakers,
+        said=mirror.output_added,
+        clock=clock,
+        pace=host_pace,
+    )
     dispatcher = Dispatcher(
         name,
         database=database,
-        world=WorldStore(database, parts.job_types, host_views(parts.hosts), settings.timezone),
-        recorder=Recorder(database),
-        launches=Launches(database, parts.job_types, _launch_settings(parts)),
+        world=WorldStore(
+            database, parts.job_types, host_views(parts.hosts, parts.controllers), settings.timezone
+        ),
+        recorder=recorder,
+        launches=launches,
         mirror=mirror,
-        machine=LocalMachine(),
+        hosts=hosting.side,
         workers=settings.dispatcher.workers,
         queues=settings.dispatcher.queues,
         poll_timeout_seconds=_poll_timeout_seconds(parts),
         clock=clock,
     )
-    return Dispatching(dispatcher=dispatcher, mirror=mirror, watch=watch)
+    wakers.dispatcher = dispatcher.wake
+    return Dispatching(dispatcher=dispatcher, mirror=mirror, watch=watch, desk=hosting.desk)
 
 
 def _poll_timeout_seconds(parts: Parts) -> float:
     """Nobody wakes a dispatcher whose manager is another process: it looks every second by itself."""
     seconds = parts.settings.dispatcher.poll_timeout_seconds
     return seconds if parts.serves else min(seconds, LOOK_ALONE_SECONDS)
-
-
-def host_views(hosts: Hosts) -> Mapping[str, HostView]:
-    return {
-        host.name: HostView(
-            name=host.name,
-            max_jobs=host.max_jobs,
-            state=HostState.FAILED,
-            text=f"host {host.name} is another machine; this version runs jobs on its own machine only",
-        )
-        for host in hosts
-    }
 
 
 async def tidy_for_ever(parts: Parts) -> None:

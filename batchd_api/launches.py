@@ -23,7 +23,7 @@ from batchd_api.world import usable_schedule
 from batchd_flows.command_lines import CommandLine, compile_command
 from batchd_flows.environment import job_environment
 from batchd_flows.errors import FlowsError
-from batchd_flows.file_parameters import require_files
+from batchd_flows.file_parameters import FILES, require_files
 from batchd_flows.job_files import JobFiles, plan_files
 from batchd_flows.job_types import JobType, JobTypes, OnFail, resolve_params
 from batchd_flows.limits import KILL_AFTER_SECONDS, LIMIT_NAMES, Limits
@@ -171,6 +171,13 @@ class Launches:
         if attempt.host_name is not None and attempt.host_name in self._hosts:
             limits = limits.before(Limits.of(self._hosts.get(attempt.host_name)))
         return limits
+
+    def may_have_files(self, attempt: Attempt) -> bool:
+        """Whether anything may have been copied for it; of a job or type that is gone, nobody knows."""
+        row = self._job(attempt)
+        if row is None or row["type_name"] not in self._job_types:
+            return True
+        return any(parameter.type in FILES for parameter in self._job_types.get(row["type_name"]).params)
 
     def files(
         self, attempt: Attempt, *, input_directory: str, output_directory: str, own_folder: str

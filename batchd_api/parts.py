@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from batchd_api.db.session import Database
 from batchd_api.settings_records import DaemonMode, Settings
 from batchd_flows.job_types import JobTypes
+from batchd_infra.controllers import Controllers
 from batchd_infra.file_roots import FileRoots
 from batchd_infra.hosts import Hosts
 
@@ -19,6 +20,7 @@ class Parts:
     job_types: JobTypes
     hosts: Hosts
     installation_id: str
+    controllers: Controllers = field(default_factory=Controllers)
     file_roots: FileRoots = field(default_factory=FileRoots)
 
     @property
