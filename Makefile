@@ -6,12 +6,13 @@ TESTS ?= tests
 PYTEST := $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install run demo test test-slow lint format
+.PHONY: help install run demo test test-slow lint format bench
 
 help:
 	@echo "make demo        set up, start everything on loopback and run three jobs   (KEEP=1: leave it running)"
 	@echo "make run         set up and start the daemon with your configuration, or with the embedded default"
 	@echo "make test        set up and run the tests       make test-slow   the ones that need real machines or a browser"
+	@echo "make bench       speed beside what people would use instead; writes docs/performance.md  (NAMES='latency …': some)"
 	@echo "make lint        ruff and mypy                  make install     only set up"
 
 install: .venv/installed
@@ -47,3 +48,6 @@ lint: install
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python -m bench.run $(NAMES)

@@ -1,0 +1,63 @@
+"""`python -m bench.run [NAME…]`: measures and prints; without names it writes docs/performance.md too."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import command_line, daemon, enqueues, latency, memory, output, throughput, waiting_jobs
+from bench.figures import Figure, page
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+COMMAND = "make bench"
+Measure = Callable[..., Iterator[Figure]]
+MEASURES: Mapping[str, Measure] = {
+    "throughput": throughput.measure,
+    "latency": latency.measure,
+    "memory": memory.measure,
+    "enqueues": enqueues.measure,
+    "waiting": waiting_jobs.measure,
+    "output": output.measure,
+    "command-line": command_line.measure,
+    "daemon": daemon.measure,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.run")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(MEASURES)}; none: all")
+    parser.add_argument("--quick", action="store_true", help="small numbers: whether it works, not how fast")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(MEASURES):
+        parser.error(f"no such measurement: {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")
+    figures = list(measured(arguments.names or list(MEASURES), quick=arguments.quick))
+    show(figures)
+    if not arguments.names and not arguments.quick:
+        PAGE.write_text(page(figures, COMMAND), encoding="utf-8")
+    return 0
+
+
+def measured(names: list[str], *, quick: bool) -> Iterator[Figure]:
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="batchd-bench-", ignore_cleanup_errors=True) as folder:
+            for figure in MEASURES[name](Path(folder), quick=quick):
+                print(f"{figure.what}: {figure.ours} {figure.ratio}", file=sys.stderr, flush=True)
+                yield figure
+
+
+def show(figures: list[Figure]) -> None:
+    table = Table("what", "ours", "against", "ratio", "target", "met")
+    for one in figures:
+        met = {True: "yes", False: "no", None: ""}[one.met]
+        table.add_row(one.what, one.ours, one.against, one.ratio, one.target, met)
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

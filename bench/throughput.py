@@ -1,0 +1,120 @@
+"""Jobs that run `true`, enqueued before the clock starts: ours, a stock worker, and the bare calls alone."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import httpx
+
+from bench.figures import Figure, at_least, below
+from bench.places import Ours, Stock, ours, stock, until
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    jobs: int = 120
+    stock_jobs: int = 6
+    rounds: int = 5
+
+
+QUICK = Sizes(jobs=6, stock_jobs=1, rounds=1)
+
+
+def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
+    sizes = QUICK if quick else Sizes()
+    with stock(folder / "stock") as theirs:
+        stock_rates = {limit: stock_rate(theirs, limit, sizes.stock_jobs * limit) for limit in (1, 4)}
+    with ours(folder / "ours", workers=4) as place:
+        for limit, least in ((1, 60), (4, 30)):
+            rates = our_rates(place, f"limit{limit}", limit, sizes.jobs)
+            for words, rate in (("done", rates.done), ("Completed in Prefect", rates.shown)):
+                yield at_least(
+                    f"jobs that run `true`, limit {limit}, until all are {words}", rate, stock_rates[limit],
+                    least, unit="jobs/s", name="stock process worker",
+                )  # fmt: skip
+        gaps = gaps_seconds(place, "limit1")
+        yield below("from the end of a job to the start of the next, p50", median(gaps), 0.2, unit="s")
+        pairs = [
+            (our_rates(place, f"round{number}", 4, sizes.jobs), bare_rate(place, sizes.jobs))
+            for number in range(sizes.rounds)
+        ]
+        bare = max(rate for _, rate in pairs)
+        for words, best in (
+            ("done", max(rates.done for rates, _ in pairs)),
+            ("Completed in Prefect", max(rates.shown for rates, _ in pairs)),
+        ):
+            yield at_least(
+                f"the same, limit 4, best of {sizes.rounds}, until all are {words}", best, bare, 0.8,
+                unit="jobs/s", name="bare Pending, Running, Completed calls",
+            )  # fmt: skip
+
+
+def stock_rate(place: Stock, limit: int, jobs: int) -> float:
+    place.set_pool(concurrency_limit=limit, is_paused=True)
+    before = place.completed()
+    for _ in range(jobs):
+        place.create_run()
+    began = time.perf_counter()
+    place.set_pool(is_paused=False)
+    until("the stock worker's jobs", lambda: place.completed() >= before + jobs, pause=0.1)
+    return jobs / (time.perf_counter() - began)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Jobs a second: until the last is Done in our database, and until Prefect shows the last Completed."""
+
+    done: float
+    shown: float
+
+
+def our_rates(place: Ours, queue: str, limit: int, jobs: int) -> Rates:
+    place.create_queue(queue, enabled=False, max_jobs=limit)
+    with place.here.client() as client:
+        for _ in range(jobs):
+            client.enqueue(queue, "command", {"command": "true"})
+        shown_in_prefect(place, queue)
+        began = time.perf_counter()
+        client.update_queue(queue, enabled=True)
+        until("our jobs", lambda: client.queue_stats(queue).get("done", 0) == jobs)
+        done = time.perf_counter() - began
+    shown_in_prefect(place, queue)
+    return Rates(done=jobs / done, shown=jobs / (time.perf_counter() - began))
+
+
+def shown_in_prefect(place: Ours, queue: str) -> None:
+    """Prefect shows what our rows say."""
+
+    def look() -> bool:
+        with closing(sqlite3.connect(place.here.state / "batchd.db")) as database:
+            query = "select count(*) from jobs where queue_name = ? and version != mirrored"
+            return database.execute(query, (queue,)).fetchone() == (0,)
+
+    until("the mirror", look)
+
+
+def gaps_seconds(place: Ours, queue: str) -> list[float]:
+    spans = place.spans(f"queue_name = '{queue}'")
+    return [started - ended for (_, ended), (started, _) in pairwise(spans)]
+
+
+def bare_rate(place: Ours, jobs: int) -> float:
+    """The three writes a job, by one client, on the server that ours uses too."""
+    user, password = (place.here.state / "prefect-auth").read_text().strip().split(":", 1)
+    url = f"http://127.0.0.1:{place.here.prefect_port}/api"
+    with httpx.Client(base_url=url, auth=(user, password), timeout=60, trust_env=False) as client:
+        flow = client.post("/flows/", json={"name": "bare"}).json()["id"]
+        runs = [client.post("/flow_runs/", json={"flow_id": flow}).json()["id"] for _ in range(jobs)]
+        began = time.perf_counter()
+        for run in runs:
+            for state in ("PENDING", "RUNNING", "COMPLETED"):
+                answer = client.post(f"/flow_runs/{run}/set_state", json={"state": {"type": state}})
+                answer.raise_for_status()
+        return jobs / (time.perf_counter() - began)
