@@ -24,8 +24,8 @@ def tab_to(tab: Tab, label: str) -> None:
 def focused(tab: Tab) -> str:
     return str(
         tab.page.evaluate(
-            "(e => `${e.getAttribute('aria-label') ?? ''} ${e.labels?.[0]?.textContent ?? ''} "
-            "${e.matches('main, body') ? '' : e.textContent}`)(document.activeElement)"
+            "(e => e.getAttribute('aria-label') ?? e.labels?.[0]?.textContent "
+            "?? (e.matches('main, body') ? '' : e.textContent))(document.activeElement)"
         )
     )
 

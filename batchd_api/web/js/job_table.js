@@ -148,7 +148,7 @@ function onKey(event, { list, pages, all, movable, hasPlace, change, manages, en
   } else if (event.key in steps) list.focusIndex(index + steps[event.key]);
   else if (event.key === "End") all().then(() => list.focusIndex(pages.jobs.length - 1));
   else if (onRow && event.key === "Enter") location.hash = `#/job/${job.id}`;
-  else if (onRow && (event.key === " " || event.key === "." || event.key === "ContextMenu")) openMenu(row.querySelector("button.icon-button") ?? row, actions());
+  else if (onRow && (event.key === " " || event.key === "." || event.key === "ContextMenu")) openMenu(row.querySelector("button.icon-button") ?? row, actions(), row);
   else if (onRow && event.key === "Delete" && manages) actions().find((one) => one.id === "delete").run();
   else return;
   event.preventDefault();

@@ -10,14 +10,15 @@ export function menuButton(label, items, rest = {}) {
   return opener;
 }
 
-export function openMenu(anchor, items) {
+// `back` gets the focus when the menu is left without a choice.
+export function openMenu(anchor, items, back = anchor) {
   const entries = items.filter(Boolean).map((item) => entry(item, () => close(true)));
   const menu = h("div", { class: "menu", role: "menu", popover: "auto", "aria-label": anchor.ariaLabel ?? "Actions" }, entries);
-  const key = anchor.dataset.key;
+  const key = back.dataset.key;
 
   function close(refocus) {
     menu.remove();
-    if (refocus) (anchor.isConnected ? anchor : document.querySelector(`[data-key="${CSS.escape(key)}"]`))?.focus();
+    if (refocus) (back.isConnected ? back : document.querySelector(`[data-key="${CSS.escape(key)}"]`))?.focus();
   }
 
   menu.addEventListener("keydown", (event) => move(event, entries, close));
