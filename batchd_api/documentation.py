@@ -1,22 +1,23 @@
-"""What the API's description says of a route besides its path: bodies with examples, and every error code."""
+"""What the API's description says of a route besides its path: bodies, answers and codes, with examples."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from batchd_api.documented_fields import body_schema, parameters
+from fastapi import FastAPI
+from starlette.responses import Response
 
-SENTENCES = {
-    400: "A value that cannot be used, or a host name that is not ours.",
-    401: "Not logged in, or slowed down after wrong passwords.",
-    403: "The user lacks the permission, or the page that sent it is foreign.",
-    404: "What the path names does not exist.",
-    405: "The path is known, the method is not.",
-    409: "It exists already, or the job's status does not allow it.",
-    413: "The body is larger than the limit.",
-    503: "The database cannot be reached or is busy; try again after Retry-After seconds.",
-    507: "The disk that holds the database is full.",
+from batchd_api.answers import PROBLEM, JsonAnswer
+from batchd_api.documented_answers import MEDIA_TYPES, MORE_CODES, SENTENCES, answer_example, codes, is_json
+from batchd_api.documented_fields import body_schema, parameters
+from batchd_api.permissions import Access
+
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "properties": {"title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"}},
+    "required": ["title", "status", "detail"],
 }
+
 EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/queue"): {"name": "night", "schedule_name": "anytime"},
     ("PUT", "/queue/{name}"): {"enabled": False},
@@ -46,23 +47,47 @@ fetch("openapi.json").then(answer => answer.json()).then(({paths}) => {
       add(box, "div", `${name} (${where}) ${description || ""}`);
     const body = it.requestBody && it.requestBody.content["application/json"];
     if (body) add(box, "pre", JSON.stringify(body.example, null, 2));
-    for (const [code, {description}] of Object.entries(it.responses))
+    for (const [code, {description, content}] of Object.entries(it.responses)) {
       add(box, "div", `${code}: ${description}`);
+      for (const {example} of Object.values(content || {}))
+        if (example !== undefined) add(box, "pre", JSON.stringify(example, null, 2));
+    }
   }
 });</script></html>"""
 
 
-def documented(method: str, path: str) -> dict[str, Any]:
+class Described(FastAPI):
+    """Its description has no 422: what cannot be used is 400 here."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for methods in document["paths"].values():
+                for operation in methods.values():
+                    operation["responses"].pop("422", None)
+            document.get("components", {}).pop("schemas", None)  # of the 422 alone
+        return self.openapi_schema or {}
+
+
+def documented(method: str, path: str, access: Access) -> dict[str, Any]:
     """What FastAPI is told of a route beyond its function."""
-    errors = {code: {"description": text, "content": {"text/plain": {}}} for code, text in SENTENCES.items()}
-    answers: dict[int, Any] = dict(errors)
-    if path == "/queue/{name}/jobs":
-        answers[304] = {"description": "Unchanged since the ETag in If-None-Match."}
-    if path == "/job/{job_id}/output":
-        answers[206] = {"description": "The range that was asked for."}
-        answers[416] = {"description": "The range lies behind the end."}
+    plain, problem = {"schema": {"type": "string"}}, {"schema": PROBLEM_SCHEMA}
+    content = {"text/plain": plain, PROBLEM: problem}
+    answers: dict[int | str, Any] = {
+        code: {"description": SENTENCES[code], "content": content} for code in codes(method, path, access)
+    }
+    for code, text in MORE_CODES.get((method, path), {}).items():
+        answers[code] = {"description": text}
+    answers[200] = {"description": "As asked.", "content": _answer(method, path)}
     extra: dict[str, Any] = {"parameters": more} if (more := parameters(method, path)) else {}
     if (schema := body_schema(method, path)) is not None:
-        content = {"application/json": {"schema": schema, "example": EXAMPLES[method, path]}}
-        extra["requestBody"] = {"required": True, "content": content}
-    return {"responses": answers, "openapi_extra": extra}
+        body = {"application/json": {"schema": schema, "example": EXAMPLES[method, path]}}
+        extra["requestBody"] = {"required": True, "content": body}
+    answer_class = JsonAnswer if is_json(method, path) else Response
+    return {"responses": answers, "openapi_extra": extra, "response_class": answer_class}
+
+
+def _answer(method: str, path: str) -> dict[str, Any]:
+    if not is_json(method, path):
+        return {MEDIA_TYPES[method, path]: {"schema": {"type": "string"}}}
+    return {str(JsonAnswer.media_type): {"example": answer_example(method, path)}}

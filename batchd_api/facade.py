@@ -18,7 +18,7 @@ from batchd_api.answers import ErrorAnswers, JsonAnswer, accept_of
 from batchd_api.authentication import Authenticator
 from batchd_api.db.session import Database
 from batchd_api.dependencies import Guard, Services
-from batchd_api.documentation import documented
+from batchd_api.documentation import Described, documented
 from batchd_api.errors import BatchdError, Invalid
 from batchd_api.gate import Gate
 from batchd_api.host_ledger import host_phases
@@ -73,7 +73,7 @@ def create_facade(parts: FacadeParts) -> FastAPI:
     `proxy_headers=False`.
     """
     answers = ErrorAnswers(basic=parts.options.basic and not parts.options.auth_disabled)
-    facade = FastAPI(
+    facade = Described(
         title="batchd",
         openapi_url=None,
         docs_url=None,
@@ -90,9 +90,8 @@ def create_facade(parts: FacadeParts) -> FastAPI:
             route.endpoint,
             methods=[route.method],
             dependencies=[Depends(Guard(access=route.access))],
-            response_class=JsonAnswer,
             response_model=None,
-            **documented(route.method, route.path),
+            **documented(route.method, route.path, route.access),
         )
     facade.add_middleware(Gate, options=parts.options, answers=answers)
     facade.add_middleware(HttpMeter, counts=counts)
