@@ -142,16 +142,17 @@ class Run:
         try:
             return await self._perform()
         except MachineLost as error:
-            outcome = Outcome(exit_code=None, reason=str(error))
-            await self.recorder.ended(outcome)
-            return outcome
+            return await self._record(Outcome(exit_code=None, reason=str(error)))
 
     @cached_property
     def _patience(self) -> Patience:
         return Patience(self.machine, lost_after_seconds=self.lost_after_seconds, clock=self.clock)
 
     async def _perform(self) -> Outcome:
-        status, problem = await self._begin()
+        try:
+            status, problem = await self._begin()
+        except MachineRefused as error:
+            return await self._record(Outcome(exit_code=None, reason=str(error)))
         if status.state in NOT_STARTED:
             return await self._end(Outcome(exit_code=None, reason=problem))
         await self.recorder.started(status.started_at or self.clock())
@@ -162,14 +163,11 @@ class Run:
         return await self._end(self._outcome(status))
 
     async def _begin(self) -> tuple[RunStatus, str]:
-        """How it stands once it has started, or could not; then, why."""
+        """How it stands once it has started, or could not; then, why. Raises MachineRefused."""
         if self.launch is None:
             status = await self._patience.reach(self.machine.status, self.folder)
             return status, "outcome unknown: its folder is gone"
-        try:
-            status = await self._patience.reach_or_be_refused(self.machine.status, self.folder)
-        except MachineRefused as error:
-            return RunStatus(state=RunState.ABSENT), str(error)
+        status = await self._patience.reach_or_be_refused(self.machine.status, self.folder)
         if status.state in NOT_STARTED:
             return await self._start(self.launch)
         return status, ""
@@ -242,8 +240,12 @@ class Run:
             await self._patience.reach(self.machine.cancel, self.folder, grace_seconds=self.grace_seconds)
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _end(self, outcome: Outcome) -> Outcome:
+    async def _record(self, outcome: Outcome) -> Outcome:
         await self.recorder.ended(outcome)
+        return outcome
+
+    async def _end(self, outcome: Outcome) -> Outcome:
+        await self._record(outcome)
         with suppress(MachineLost):  # what it leaves is for whoever reaches the machine next
             await self._patience.reach(self.machine.remove, self.folder)
         return outcome

@@ -70,8 +70,9 @@ class SshMachine(Machine):
         self._fresh_seconds = fresh_seconds
         self._functions = _SCRIPT.read_bytes()
         self._supervisor = SUPERVISOR.read_bytes()
-        self._finding = threading.Lock()
+        self._preparing = threading.Lock()
         self._login_folder: str | None = None
+        self._installs = 0
         loop = b'while IFS= read -r request; do eval "$request"; done\n'
         script = self._functions + loop
         self._watch = HostWatch(connection, self._command(len(script)), script)
@@ -82,6 +83,9 @@ class SshMachine(Machine):
         files = self._files(launch, folder, directory)
         named = [word for name, content, how in files for word in (name, str(len(content)), how)]
         given = b"".join(part for _, part, _ in files)
+        with self._preparing:
+            if not self._installs:
+                self._install()
         try:
             said = self._op("start", directory, *named, folder=folder, given=given)
         finally:
@@ -119,9 +123,14 @@ class SshMachine(Machine):
         finally:
             self._watch.forget(place)
 
+    def attempts(self) -> list[str]:
+        """The names of all folders of attempts on the host, whoever looks after them or does not any more."""
+        call = shlex.join(["attempts_in", self._absolute(self._attempts_folder)])
+        return self._call(call).splitlines()[1:]
+
     def environment(self) -> Mapping[str, str]:
         """What a login there has, without what SSH itself sets: a command's surroundings on that host."""
-        said = self._run("exec env", b"", what="its environment")
+        said = self._run("exec env", b"")
         pairs = (line.partition("=") for line in said.decode(errors="surrogateescape").splitlines())
         return {n: v for n, is_one, v in pairs if is_one and n.isidentifier() and not n.startswith("SSH_")}
 
@@ -154,37 +163,38 @@ class SshMachine(Machine):
         supervisor = f"{self._absolute(self._state_folder)}/{self._supervisor_name()}"
         call = shlex.join([verb, folder, supervisor, *words])
         for _ in range(2):
+            installs = self._installs
             said = self._call(call, given)
             if said != "missing":
                 return said
-            self._install()
+            with self._preparing:
+                if installs == self._installs:  # else somebody has just done it
+                    self._install()
         raise SupervisorError(f"host {self.host_name}: {supervisor} does not stay where it was put")
 
     def _call(self, call: str, given: bytes = b"") -> str:
         word = secrets.token_hex(8)
         shell = f"shell={shlex.quote(' '.join(self._shell))}"
         script = self._functions + f"{shell}\necho {word}\n{call}\n".encode()
-        said = self._run(self._command(len(script)), script + given, what=call.partition(" ")[0])
+        said = self._run(self._command(len(script)), script + given)
         _, found, answer = said.decode(errors="replace").partition(f"{word}\n")
         if not found or not answer.strip():
-            raise SupervisorError(f"host {self.host_name}: its shell did not do what it was asked")
+            shown = said.decode(errors="replace").strip()[:200] or "it said nothing"
+            raise MachineRefused(f"host {self.host_name}: its login did not start a shell of ours: {shown}")
         if answer.startswith("failed "):
             raise SupervisorError(answer.removeprefix("failed ").strip())
         return answer.strip()
 
-    def _install(self) -> str:
+    def _install(self) -> None:
         words = [self._state_folder, self._supervisor_name(), str(len(self._supervisor))]
-        said = self._call(shlex.join(["install_in", *words]), self._supervisor)
-        return said.removeprefix("installed ")
+        self._call(shlex.join(["install_in", *words]), self._supervisor)
+        self._installs += 1
 
-    def _run(self, command: str, given: bytes, *, what: str) -> bytes:
+    def _run(self, command: str, given: bytes) -> bytes:
+        """What it says. A supervisor that starts may be the very process that we have asked, and goes on."""
         with self._translated():
-            # A supervisor that starts may be the very process that we have asked, and goes on.
             finished = self._connection.run(command, given, timeout_seconds=_OP_SECONDS, to_its_end=False)
-        if not finished.stdout:
-            said = finished.stderr.decode(errors="replace").strip()[-300:]
-            raise SupervisorError(f"host {self.host_name}: {what} failed: {said or 'it said nothing'}")
-        return finished.stdout
+        return finished.stdout + finished.stderr
 
     def _command(self, script_bytes: int) -> str:
         """A shell that reads so much of a script, and leaves the rest of its input to it.
@@ -206,9 +216,9 @@ class SshMachine(Machine):
         """`~` and what is relative begin in the login folder."""
         if path.startswith("/"):
             return path
-        with self._finding:
+        with self._preparing:
             if self._login_folder is None:
-                self._login_folder = self._install()
+                self._login_folder = self._call("where_logins_begin").removeprefix("here ")
         inside = path[1:].strip("/") if path == "~" or path.startswith("~/") else path.rstrip("/")
         return self._login_folder if inside in ("", ".") else f"{self._login_folder.rstrip('/')}/{inside}"
 

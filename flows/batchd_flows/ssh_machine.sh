@@ -89,13 +89,16 @@ unpack() { # what comes in, into the files of this folder: NAME SIZE HOW each, o
     rm -f "$arrived"
 }
 
+where_logins_begin() {
+    printf 'here %s\n' "$PWD"
+}
+
 install_in() { # $1 folder, $2 name, $3 size: the supervisor, once for each version of it
     umask 077
-    home=$PWD
     mkdir -p "$1" && cd "$1" || give_up "the folder $1 cannot be made"
     { [ -f "$2" ] && [ "$(($(wc -c <"$2")))" -eq "$3" ]; } 2>/dev/null ||
         unpack "$2" "$3" script 2>/dev/null || give_up "the folder $1 cannot be written to"
-    printf 'installed %s\n' "$home"
+    echo installed
 }
 
 start() { # $1 folder, $2 supervisor, $3 working directory, then what is to be unpacked
@@ -119,8 +122,9 @@ start() { # $1 folder, $2 supervisor, $3 working directory, then what is to be u
 }
 
 cancel() { # $1 folder, $2 supervisor, $3 hundredths of a second
+    [ -d "$1" ] || { echo asked; exit 0; }
     [ -f "$2" ] || { echo missing; exit 0; }
-    if [ -d "$1" ] && [ ! -e "$1/pid" ] && ! exit_of "$1"; then
+    if [ ! -e "$1/pid" ] && ! exit_of "$1"; then
         # Should it be starting this very moment, then the supervisor's look or ours comes second.
         : >"$1/by.cancelled"
     fi
@@ -137,11 +141,13 @@ left() { # $1 folder, $2 supervisor: is a process of the attempt alive?
 }
 
 gone() {
+    [ -d "$1" ] || { echo gone; exit 0; }
     [ -f "$2" ] || { echo missing; exit 0; }
     left "$1" "$2" && echo left || echo gone
 }
 
 remove() { # $1 folder, $2 supervisor
+    [ -d "$1" ] || { echo removed; exit 0; }
     [ -f "$2" ] || { echo missing; exit 0; }
     if [ -e "$1/pid" ] && ! exit_of "$1"; then
         left "$1" "$2" && give_up "the attempt in $1 still has processes"
@@ -153,4 +159,9 @@ remove() { # $1 folder, $2 supervisor
     done
     [ ! -e "$1" ] || give_up "the folder $1 cannot be removed: $problem"
     echo removed
+}
+
+attempts_in() { # $1 folder
+    echo attempts
+    for folder in "$1"/*; do [ ! -d "$folder" ] || echo "${folder##*/}"; done
 }

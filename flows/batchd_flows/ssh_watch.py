@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from batchd_flows.supervisor import RunState, RunStatus, Stream, parse_exit
 from batchd_infra.ssh import SshConnection
 from batchd_infra.ssh_channel import SshChannel
-from batchd_infra.ssh_errors import TooSlow, Unreachable
+from batchd_infra.ssh_errors import CommandEnded, TooSlow, Unreachable
 
 ANSWER_SECONDS = 30.0
 FORGET_SECONDS = 5.0  # an attempt that nobody has asked for is not looked at any longer
@@ -81,13 +81,13 @@ class HostWatch:
         fresh = self._channel is None
         try:
             return self._answer(request)
-        except Unreachable as error:
+        except (Unreachable, CommandEnded) as error:
             self._hang_up()
             if fresh or isinstance(error, TooSlow):
                 raise
         try:
-            return self._answer(request)  # it was cut while nobody used it
-        except Unreachable:
+            return self._answer(request)  # it was cut, or ended, while nobody used it
+        except (Unreachable, CommandEnded):
             self._hang_up()
             raise
 

@@ -168,8 +168,8 @@ class _Conversation:
 
     def _give(self) -> None:
         raw = self._channel.raw
-        # A command that does not want all of its input closes it: that is its business.
-        with suppress(OSError):
+        # A command that does not want all of its input closes it: its business. A cut is seen elsewhere.
+        with suppress(OSError, EOFError, paramiko.SSHException):
             while self._given and raw.send_ready():
                 sent = raw.send(self._given[:_PIECE_BYTES].tobytes())
                 self._given = self._given[sent:]

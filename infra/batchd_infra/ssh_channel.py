@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
 
-from batchd_infra.ssh_errors import SshError, TooSlow, Unreachable
+from batchd_infra.ssh_errors import CommandEnded, SshError, TooSlow, Unreachable
 
 FULL_PAUSE_SECONDS = 0.1
 _SIGNAL_OF = "batchd_exit_signal"
@@ -54,13 +54,19 @@ class SshChannel:
             self.raw.sendall(data)
 
     def read(self, limit_bytes: int, *, timeout_seconds: float | None = None) -> bytes:
-        """What has come of stdout; waits for the first byte of it. Raises Unreachable at its end."""
+        """What has come of stdout; waits for the first byte of it. Raises CommandEnded, Unreachable."""
         self.raw.settimeout(self._answer_seconds if timeout_seconds is None else timeout_seconds)
         with self.translated():
             data = self.raw.recv(limit_bytes)
         if not data:
-            raise Unreachable(f"{self.where}: the connection was cut")
+            code, signal = self.ended(self._answer_seconds)
+            how = f"with exit code {code}" if signal is None else f"by signal {signal}"
+            raise CommandEnded(f"{self.where}: what was to stay there ended {how}: {self._last_words()}")
         return data
+
+    def _last_words(self) -> str:
+        said = self.raw.recv_stderr(1000) if self.raw.recv_stderr_ready() else b""
+        return said.decode(errors="replace").strip() or "it said nothing"
 
     def ended(self, timeout_seconds: float) -> tuple[int | None, str | None]:
         """Exit code, or the name of the signal. Raises Unreachable if the connection ended first."""

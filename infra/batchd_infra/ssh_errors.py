@@ -3,6 +3,7 @@
 SshError
 ├── Unreachable             the network, or a machine that is not up: it may work later
 │   └── TooSlow             connected, but no answer within its time
+├── CommandEnded            what was to be talked with has ended
 ├── LoginRefused            no key was accepted
 ├── KeyUnusable             our own key cannot be read
 └── HostKeyRefused          nothing was sent
@@ -25,6 +26,10 @@ class Unreachable(SshError):
 
 class TooSlow(Unreachable):
     """It is connected and does not answer, or not in time."""
+
+
+class CommandEnded(SshError):
+    """A command that was to stay there, and did not."""
 
 
 class LoginRefused(SshError):
