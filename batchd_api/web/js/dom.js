@@ -36,6 +36,20 @@ export function fill(parent, ...children) {
   return parent;
 }
 
+const TIMES_AGE_SECONDS = 20;
+
+// Draws again where the data are others, or what is said of times has grown old: else a click or a selection
+// would be lost now and then for nothing.
+export function whenChanged(draw) {
+  let last = null;
+  return (...data) => {
+    const now = JSON.stringify([Math.floor(Date.now() / 1000 / TIMES_AGE_SECONDS), ...data]);
+    if (now === last) return;
+    last = now;
+    draw(...data);
+  };
+}
+
 const ICONS = {
   queues: "M3 4h10M3 8h7M3 12h4",
   hosts: "M3 3h10v4H3zM3 9h10v4H3zM5.5 5h.01M5.5 11h.01",

@@ -2,7 +2,7 @@
 
 import { get, getIfThere, post } from "./api.js";
 import { confirmDialog } from "./dialogs.js";
-import { fill, h, link } from "./dom.js";
+import { fill, h, link, whenChanged } from "./dom.js";
 import { ago, until } from "./format.js";
 import { time } from "./job_words.js";
 import { menuButton } from "./menus.js";
@@ -25,13 +25,15 @@ export function hostsPage(root) {
   const place = errorPlace();
   const content = h("div", { "aria-busy": "true" });
   root.append(h("header", { class: "head" }, h("h1", {}, "Hosts")), place, content);
+  const draw = whenChanged((hosts) => {
+    content.removeAttribute("aria-busy");
+    fill(content, hosts.length ? table(hosts, run) : nothing());
+  });
   const looking = poll(
     async (signal) => {
       const names = await get(["host"], {}, { signal });
       const details = await Promise.all(names.map((name) => getIfThere(["host", name], {}, { signal })));
-      content.removeAttribute("aria-busy");
-      const hosts = names.map((name, number) => details[number] ?? { name });
-      fill(content, hosts.length ? table(hosts, run) : nothing());
+      draw(names.map((name, number) => details[number] ?? { name }));
     },
     LOOK_SECONDS,
     (error) => showError(place, error),

@@ -1,7 +1,7 @@
 // One job: what it is, why it waits, what can be done, and its output as it comes.
 
 import { events, get } from "./api.js";
-import { button, fill, h, icon, iconButton, link } from "./dom.js";
+import { button, fill, h, icon, iconButton, link, whenChanged } from "./dom.js";
 import { actionsFor } from "./job_actions.js";
 import { FINAL, IN_LINE, chip, progressBar, reasonOf, runTime, time } from "./job_words.js";
 import { menuButton } from "./menus.js";
@@ -32,6 +32,12 @@ export function jobPage(root, [text]) {
     if (error) return;
     await looking.again();
   };
+  const draw = whenChanged((shown) => {
+    fill(crumbs, link("/#/", {}, icon("back"), "Queues"), link(queueHash(shown.queue), {}, shown.queue));
+    fill(head, heading(shown), actions(shown, done));
+    fill(facts, factsOf(shown));
+    output.note(shown);
+  });
   const looking = poll(
     async (signal) => {
       const queue = job?.queue;
@@ -43,10 +49,7 @@ export function jobPage(root, [text]) {
         location.hash = queueHash(queue).slice(2);
         return;
       }
-      fill(crumbs, link("/#/", {}, icon("back"), "Queues"), link(queueHash(job.queue), {}, job.queue));
-      fill(head, heading(job), actions(job, done));
-      fill(facts, factsOf(job));
-      output.note(job);
+      draw({ ...job, stdout: null, stderr: null });
     },
     LOOK_SECONDS,
     (error) => showError(place, error),

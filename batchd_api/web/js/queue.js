@@ -1,7 +1,7 @@
 // One queue: its window, and its jobs in their order.
 
 import { get, getIfThere, put } from "./api.js";
-import { fill, h, icon, link } from "./dom.js";
+import { button, fill, h, icon, link, whenChanged } from "./dom.js";
 import { moment, number } from "./format.js";
 import { jobTable } from "./job_table.js";
 import { menuButton } from "./menus.js";
@@ -9,7 +9,6 @@ import { errorPlace, showError } from "./notices.js";
 import { poll } from "./poll.js";
 import { enqueueHash, queueActions, queueHash, statePill, windowOf } from "./queues.js";
 import { may } from "./session.js";
-import { button } from "./dom.js";
 
 const LOOK_SECONDS = 4;
 const OPENINGS_SHOWN = 3;
@@ -31,13 +30,16 @@ export function queuePage(root, [name, tab]) {
   root.append(h("nav", { class: "crumbs", "aria-label": "Where you are" }, link("/#/", {}, icon("back"), "Queues")), head, place, tabs);
 
   const fail = (error) => showError(place, error);
+  const draw = whenChanged((queue, openings, stats) => {
+    fill(tabs, tabLinks(name, chosen, stats));
+    if (queue) fill(head, heading(queue, openings), actions(queue, again, fail));
+  });
   const looking = poll(
     async (signal) => {
       const queue = await getIfThere(["queue", name], {}, { signal });
       const openings = queue && may("ViewSchedules") ? await getIfThere(["schedule", queue.schedule_name, "openings"], { count: OPENINGS_SHOWN }, { signal }) : null;
       const stats = may("ManageJobs", name) ? await get(["stats", name], {}, { signal }) : null;
-      fill(tabs, tabLinks(name, chosen, stats));
-      if (queue) fill(head, heading(queue, openings), actions(queue, again, fail));
+      draw(queue, openings, stats);
     },
     LOOK_SECONDS,
     fail,

@@ -2,7 +2,7 @@
 
 import { get, getIfThere, put, remove } from "./api.js";
 import { confirmDialog } from "./dialogs.js";
-import { button, fill, h, link } from "./dom.js";
+import { button, fill, h, link, whenChanged } from "./dom.js";
 import { moment, number, until } from "./format.js";
 import { menuButton } from "./menus.js";
 import { empty, errorPlace, showError } from "./notices.js";
@@ -88,12 +88,15 @@ export function queuesPage(root) {
   const content = h("div", { "aria-busy": "true" });
   const create = may("ManageQueues") && button("New queue", async () => (await newQueue()) && looking.again(), { name: "plus" });
   root.append(h("header", { class: "head" }, h("h1", {}, "Queues"), h("div", { class: "row" }, create)), place, content);
+  const draw = whenChanged((queues, stats) => {
+    content.removeAttribute("aria-busy");
+    fill(content, queues.length ? table(queues, stats, () => looking.again(), (error) => showError(place, error)) : nothing(create));
+  });
   const looking = poll(
     async (signal) => {
       const queues = await get(["queue"], {}, { signal });
       const stats = await counts(queues, signal);
-      content.removeAttribute("aria-busy");
-      fill(content, queues.length ? table(queues, stats, () => looking.again(), (error) => showError(place, error)) : nothing(create));
+      draw(queues, stats);
     },
     LOOK_SECONDS,
     (error) => showError(place, error),

@@ -2,7 +2,7 @@
 
 import { get, remove } from "./api.js";
 import { confirmDialog } from "./dialogs.js";
-import { button, fill, h, link } from "./dom.js";
+import { button, fill, h, link, whenChanged } from "./dom.js";
 import { menuButton } from "./menus.js";
 import { empty, errorPlace, showError } from "./notices.js";
 import { poll } from "./poll.js";
@@ -19,11 +19,15 @@ export function schedulesPage(root) {
   const content = h("div", { "aria-busy": "true" });
   const create = may("ManageSchedules") && button("New schedule", async () => (await editSchedule(null)) && looking.again(), { name: "plus" });
   root.append(h("header", { class: "head" }, h("h1", {}, "Schedules"), h("div", { class: "row" }, create)), place, content);
+  const draw = whenChanged((schedules, queues) => {
+    content.removeAttribute("aria-busy");
+    const cards = schedules.map((one) => card(one, users(one, queues), again));
+    fill(content, cards.length ? h("div", { class: "cards-grid" }, cards) : nothing());
+  });
   const looking = poll(
     async (signal) => {
       const [schedules, queues] = await Promise.all([get(["schedule"], {}, { signal }), get(["queue"], {}, { signal })]);
-      content.removeAttribute("aria-busy");
-      fill(content, schedules.length ? h("div", { class: "cards-grid" }, schedules.map((one) => card(one, users(one, queues), again))) : nothing());
+      draw(schedules, queues);
     },
     LOOK_SECONDS,
     (error) => showError(place, error),

@@ -2,7 +2,7 @@
 
 import { get, post, put, remove } from "./api.js";
 import { choice, confirmDialog, field, formDialog, input } from "./dialogs.js";
-import { button, fill, h, iconButton } from "./dom.js";
+import { button, fill, h, iconButton, whenChanged } from "./dom.js";
 import { menuButton } from "./menus.js";
 import { empty, errorPlace, showError, toast } from "./notices.js";
 import { poll } from "./poll.js";
@@ -31,12 +31,15 @@ export function usersPage(root) {
   const content = h("div", { "aria-busy": "true" });
   const create = button("New user", async () => (await newUser()) && looking.again(), { name: "plus" });
   root.append(h("header", { class: "head" }, h("h1", {}, "Users"), h("div", { class: "row" }, create)), place, content);
+  const draw = whenChanged((names, permissions) => {
+    content.removeAttribute("aria-busy");
+    fill(content, names.length ? table(names, permissions, () => looking.again()) : nothing());
+  });
   const looking = poll(
     async (signal) => {
       const names = await get(["user"], {}, { signal });
       const permissions = await Promise.all(names.map((name) => get(["user", name, "permissions"], {}, { signal })));
-      content.removeAttribute("aria-busy");
-      fill(content, names.length ? table(names, permissions, place, () => looking.again()) : nothing());
+      draw(names, permissions);
     },
     LOOK_SECONDS,
     (error) => showError(place, error),
@@ -46,13 +49,13 @@ export function usersPage(root) {
 
 const nothing = () => empty("No users yet", "Make the first one here, or with batchd-admin create-superuser.");
 
-function table(names, permissions, place, again) {
+function table(names, permissions, again) {
   const heads = ["User", "May", ""].map((label) => h("th", { scope: "col" }, label || h("span", { class: "unseen" }, "Actions")));
-  const rows = names.map((name, number) => row(name, permissions[number], place, again));
+  const rows = names.map((name, number) => row(name, permissions[number], again));
   return h("table", { class: "table cards" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows));
 }
 
-function row(name, permissions, place, again) {
+function row(name, permissions, again) {
   const revoke = (id, words) => async () => (await askRevoke(name, id, words)) && again();
   const items = [
     { label: "Permit something…", name: "plus", run: async () => (await grant(name)) && again() },
