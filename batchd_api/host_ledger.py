@@ -145,8 +145,8 @@ def seen_as(view: HostView, entry: HostEntry | None, now: datetime) -> HostView:
         return replace(view, state=HostState.READY)
     if entry.phase is HostPhase.FAILED and entry.next_try is not None and entry.next_try > now:
         return replace(view, state=HostState.FAILED, text=entry.trouble or "", until=entry.next_try)
-    what = "being stopped, and started again then" if entry.phase is HostPhase.STOPPING else "got ready"
-    return replace(view, state=HostState.COMING, text=f"host {view.name} is {what}")
+    what = "stopped, and started again then" if entry.phase is HostPhase.STOPPING else "got ready"
+    return replace(view, state=HostState.COMING, text=f"host {view.name} is being {what}")
 
 
 def _entry(row: RowMapping) -> HostEntry:

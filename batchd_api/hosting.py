@@ -37,6 +37,7 @@ class HostPace:
 
     pool: PoolPace
     copy_retry_seconds: tuple[float, ...] | None = None
+    ssh: Mapping[str, float] | None = None  # seconds of an SshTarget that differ from what is usual
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,8 @@ def build_hosting(
     settings, hosts = parts.settings, parts.hosts
     known_hosts_file = settings.state_directory / KNOWN_HOSTS_FILE
     ledger = DatabaseLedger(parts.database, parts.job_types, name, clock)
-    connections = HostConnections(known_hosts_file)
+    times = pace.ssh if pace else None
+    connections = HostConnections(known_hosts_file, times=times)
     machines = Machines(
         hosts, ledger, connections, local=LocalMachine(), installation_id=parts.installation_id
     )
@@ -99,7 +101,7 @@ def build_hosting(
     if not len(hosts):
         return Hosting(side=side, desk=None)
     startup = HostStartup(
-        HostConnections(known_hosts_file),
+        HostConnections(known_hosts_file, times=times),
         variables=settings.variables,
         default_syntax=settings.default_template_syntax,
         environment=dict(os.environ),

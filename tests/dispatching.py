@@ -23,6 +23,7 @@ from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, jobs, queues
 from batchd_api.db.upgrade import upgrade
 from batchd_api.dispatching import Dispatching, build_dispatching
+from batchd_api.hosting import HostPace
 from batchd_api.parts import Parts
 from batchd_api.permissions import SUPERUSER, Caller
 from batchd_api.schemas import JobChange, NewJob
@@ -35,7 +36,9 @@ from batchd_flows.job_types import COMMAND, JobType, JobTypes
 from batchd_flows.local_machine import LocalMachine
 from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.orchestrator_client import prefect_client
-from batchd_infra.hosts import Hosts
+from batchd_infra.controller import Controller
+from batchd_infra.controllers import Controllers
+from batchd_infra.hosts import Host, Hosts
 from tests.prefect_server import PrefectServer
 from tests.records import Records, witness_script
 
@@ -64,7 +67,11 @@ class Daemon(Records):
         types: Sequence[JobType],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         timezone: str | None = None,
+        hosts: Sequence[Host] = (),
+        controllers: Sequence[Controller] = (),
+        host_pace: HostPace | None = None,
     ) -> None:
+        self.host_pace = host_pace
         self.server = server
         self.folder = folder
         self.clock = clock
@@ -83,7 +90,8 @@ class Daemon(Records):
             mode=DaemonMode.DISPATCHER,
             database=self.database,
             job_types=JobTypes([COMMAND, *types]),
-            hosts=Hosts(),
+            hosts=Hosts(hosts),
+            controllers=Controllers(controllers),
             installation_id=installation_id,
         )
         self.jobs = Jobs(
@@ -104,7 +112,9 @@ class Daemon(Records):
         self._stack = AsyncExitStack()
         auth = SecretStr(self.server.auth_string)
         orchestrator = await self._stack.enter_async_context(Orchestrator(self.server.api_url, auth))
-        self._dispatching = build_dispatching(self.parts, orchestrator, clock=self.clock)
+        self._dispatching = build_dispatching(
+            self.parts, orchestrator, clock=self.clock, host_pace=self.host_pace
+        )
         self._tasks = self._dispatching.start()
 
     async def close(self) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from batchd_infra.host_ledger import HostEntry
 from batchd_infra.hosts import Host, HostKeyPolicy
@@ -34,13 +37,17 @@ def ssh_target(host: Host, entry: HostEntry, known_hosts_file: Path | None) -> S
 class HostConnections:
     """Any thread may ask. `known_hosts_file` is ours: read, and written under `accept-new`."""
 
-    def __init__(self, known_hosts_file: Path | None = None) -> None:
+    def __init__(
+        self, known_hosts_file: Path | None = None, *, times: Mapping[str, float] | None = None
+    ) -> None:
+        """`times`: the seconds of an SshTarget that are to differ from what is usual."""
         self._known_hosts_file = known_hosts_file
+        self._times: Mapping[str, Any] = times or {}
         self._guard = threading.Lock()
         self._open: dict[str, SshConnection] = {}
 
     def of(self, host: Host, entry: HostEntry) -> SshConnection:
-        target = ssh_target(host, entry, self._known_hosts_file)
+        target = replace(ssh_target(host, entry, self._known_hosts_file), **self._times)
         with self._guard:
             known = self._open.get(host.name)
             if known is not None and known.target == target:
