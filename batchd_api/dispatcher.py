@@ -22,11 +22,12 @@ from batchd_api.host_side import HostNotReady, HostSide
 from batchd_api.launches import CannotLaunch, Launches, Look, NoLongerPermitted
 from batchd_api.mirror import CancelledInPrefect, Mirror
 from batchd_api.planner import plan
+from batchd_api.progress_notes import AttemptProgress, ProgressNotes
 from batchd_api.recorder import Attempt, OldToken, Recorder
 from batchd_api.statuses import AttemptState, Reason, ReasonCode
 from batchd_api.stored import stored
 from batchd_api.world import WorldStore, beat
-from batchd_flows.job_types import OnFail
+from batchd_flows.job_types import JobTypes, OnFail
 from batchd_flows.orchestrator_records import OrchestratorRefused
 from batchd_flows.patience import MachineLost, Patience, ask
 from batchd_flows.run import NOT_STARTED, Chunk, Outcome, Position, Run
@@ -58,6 +59,7 @@ class Dispatcher:
         queues: Sequence[str] | None = None,
         poll_timeout_seconds: float = 10,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        progress: ProgressNotes | None = None,
     ) -> None:
         self.name = name
         self._database = database
@@ -71,6 +73,7 @@ class Dispatcher:
         self._poll_timeout_seconds = poll_timeout_seconds
         self._clock = clock
         self.counts = DispatchCounts(name)
+        self._progress = progress or ProgressNotes(database, JobTypes())
         self._wake = asyncio.Event()
         self._cares: dict[int, asyncio.Task[None]] = {}
         self._claiming: set[int] = set()
@@ -286,7 +289,7 @@ class Dispatcher:
         run = Run(
             machine=machine,
             folder=self._launches.folder(attempt),
-            recorder=_AttemptRecorder(self, attempt),
+            recorder=_AttemptRecorder(self, attempt, await stored(self._progress.of, attempt)),
             launch=launch,
             position=Position(stdout=attempt.stdout_bytes, stderr=attempt.stderr_bytes),
             grace_seconds=await self._grace(attempt),
@@ -306,9 +309,12 @@ class Dispatcher:
 class _AttemptRecorder:
     """A run's recorder that writes into the database, however long that is away."""
 
-    def __init__(self, dispatcher: Dispatcher, attempt: Attempt) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, attempt: Attempt, progress: AttemptProgress | None
+    ) -> None:
         self._dispatcher = dispatcher
         self._attempt = attempt
+        self._progress = progress
 
     async def started(self, at: datetime) -> None:
         await stored(self._dispatcher._recorder.started, self._attempt, at)
@@ -316,6 +322,8 @@ class _AttemptRecorder:
 
     async def output(self, chunks: Sequence[Chunk]) -> None:
         await stored(self._dispatcher._recorder.add_output, self._attempt, chunks)
+        if self._progress is not None:
+            await stored(self._progress.read, chunks)
         self._dispatcher._mirror.output_added(self._attempt.id)
 
     async def cut(self) -> None:
@@ -324,6 +332,8 @@ class _AttemptRecorder:
 
     async def ended(self, outcome: Outcome) -> None:
         """With its files: the command has run, and is never run again because they could not be copied."""
+        if self._progress is not None:
+            await stored(self._progress.write)
         hosts = self._dispatcher._hosts
         fetched = await hosts.fetch(self._attempt, outcome)
         await self._dispatcher._end(self._attempt, fetched.outcome, OnFail() if fetched.kept else None)

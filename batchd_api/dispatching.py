@@ -21,6 +21,7 @@ from batchd_api.mirror import Mirror
 from batchd_api.parts import Parts
 from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
+from batchd_api.progress_notes import ProgressNotes
 from batchd_api.recorder import Recorder
 from batchd_api.retention import Retention, living_folders, remove_leftovers
 from batchd_api.settings_records import JobEnvironment
@@ -130,6 +131,7 @@ def build_dispatching(
         queues=settings.dispatcher.queues,
         poll_timeout_seconds=_poll_timeout_seconds(parts),
         clock=clock,
+        progress=ProgressNotes(database, parts.job_types),
     )
     wakers.dispatcher = dispatcher.wake
     return Dispatching(dispatcher=dispatcher, mirror=mirror, watch=watch, desk=hosting.desk)

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from batchd_cli.client import Client, Job, OutputEvent, StatusEvent
 from batchd_cli.errors import NotFound
-from batchd_cli.job_table import reason_sentence
+from batchd_cli.job_table import progress_sentence, reason_sentence
 from batchd_cli.output import print_json_line
 from batchd_cli.progress import Progress, progress
 from batchd_cli.records import ENDED, NoteEvent
@@ -69,7 +69,7 @@ def write(event: OutputEvent) -> None:
 
 
 def waiting_sentence(number: int, state: StatusEvent | Job) -> str:
-    reason = reason_sentence(state.reason)
+    reason = reason_sentence(state.reason) or (progress_sentence(state) if isinstance(state, Job) else None)
     return f"job {number} is {state.status}" + (f": {reason}" if reason else "")
 
 

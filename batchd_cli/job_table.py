@@ -25,7 +25,7 @@ def job_row(job: Job, with_queue: bool) -> tuple[object, ...]:
         job.seq,
         job.type,
         job.status,
-        reason_sentence(job.reason),
+        reason_sentence(job.reason) or progress_sentence(job),
         job.user_name,
         job.create_time,
         job.start_time,
@@ -33,6 +33,17 @@ def job_row(job: Job, with_queue: bool) -> tuple[object, ...]:
         job.notes,
         " ".join(f"{name}={value}" for name, value in job.params.items()),
     )
+
+
+def progress_sentence(job: Job) -> str | None:
+    """How far a running job is, and when it may end; None where its output tells nothing."""
+    if job.status != "Processing":
+        return None
+    done = f"{job.progress.percent:.0f} %" if job.progress else None
+    end = f"about {local_time(job.expected_end)}" if job.expected_end else None
+    if done is None and end is None:
+        return None
+    return ", ".join(filter(None, (done, end and f"ends {end}")))
 
 
 def reason_sentence(reason: Reason | None) -> str | None:

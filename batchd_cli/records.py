@@ -19,10 +19,11 @@ class Queue(Record):
     max_jobs: int | None = None
     open: bool | None = None
     next_change: datetime | None = None
+    expected_end: datetime | None = None
 
     @classmethod
     def _times(cls) -> frozenset[str]:
-        return frozenset({"next_change"})
+        return frozenset({"next_change", "expected_end"})
 
 
 class Reason(Record):
@@ -35,6 +36,18 @@ class Reason(Record):
     @classmethod
     def _times(cls) -> frozenset[str]:
         return frozenset({"until"})
+
+
+class Progress(Record):
+    """How far a job's latest execution is, as its output says; `eta` at the rate that it has had."""
+
+    percent: float
+    text: str = ""
+    eta: datetime | None = None
+
+    @classmethod
+    def _times(cls) -> frozenset[str]:
+        return frozenset({"eta"})
 
 
 class Job(Record):
@@ -66,6 +79,8 @@ class Job(Record):
     output_limit: int | None = None
     output_cut: bool = False
     reason: Reason | None = None
+    progress: Progress | None = None
+    expected_end: datetime | None = None
     flow_run_id: str | None = None
     flow_run_url: str | None = None
 
@@ -75,11 +90,13 @@ class Job(Record):
 
     @classmethod
     def _value(cls, name: str, value: Any) -> Any:
+        if name == "progress" and value is not None:
+            return Progress.from_json(value)
         return _reason(value) if name == "reason" else super()._value(name, value)
 
     @classmethod
     def _times(cls) -> frozenset[str]:
-        return frozenset({"create_time", "start_time", "result_time"})
+        return frozenset({"create_time", "start_time", "result_time", "expected_end"})
 
 
 ENDED = frozenset({"Done", "Failed"})

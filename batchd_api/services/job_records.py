@@ -12,8 +12,10 @@ from sqlalchemy import ColumnElement, Connection, LargeBinary, and_, case, func,
 
 from batchd_api.db.tables import NOTE, attempts, flow_runs, jobs, output
 from batchd_api.job_limits import shown_limits
+from batchd_api.services.expected_ends import job_end, progress_record
 from batchd_api.services.ground import Ground
 from batchd_api.services.reasons import reasons_of
+from batchd_api.services.run_times import usual_seconds
 from batchd_api.times import format_time
 
 TAIL_BYTES = 64 * 1024
@@ -53,6 +55,10 @@ def job_records(
             attempts.c.ended_at,
             attempts.c.exit_code,
             attempts.c.output_cut,
+            attempts.c.host_name.label("attempt_host"),
+            attempts.c.progress_percent,
+            attempts.c.progress_text,
+            attempts.c.progress_eta,
             newest_run.label("flow_run_id"),
         )
         .join_from(jobs, attempts, _latest_attempt(), isouter=True)
@@ -66,7 +72,12 @@ def job_records(
     size = _tail_bytes(len(ran)) if tail_bytes is None else min(tail_bytes, _tail_bytes(len(ran)))
     tails = _tails(connection, these, size) if ran and size else {}
     reasons = reasons_of(ground, connection, rows)
-    return [_record(ground, row, tails.get(row["id"], {}), reasons.get(row["id"])) for row in rows]
+    usual = usual_seconds(connection) if any(row["started_at"] for row in rows) else {}
+    return [
+        _record(ground, row, tails.get(row["id"], {}), reasons.get(row["id"]))
+        | {"progress": progress_record(row), "expected_end": format_time(job_end(row, usual))}
+        for row in rows
+    ]
 
 
 def _tail_bytes(job_count: int) -> int:

@@ -12,6 +12,7 @@ from batchd_api.errors import NeedsForce, QueueNotFound, UnknownInBody
 from batchd_api.permissions import Caller, Place, Right
 from batchd_api.schemas import NewQueue
 from batchd_api.services.deletion import delete_jobs
+from batchd_api.services.expected_ends import QueueEnds
 from batchd_api.services.ground import Ground
 from batchd_api.services.rows import insert_named
 from batchd_api.statuses import JobStatus
@@ -32,20 +33,28 @@ class Queues:
         """Those that the caller may view, by name."""
         with self._ground.database.read() as connection:
             rows = connection.execute(_WITH_WINDOWS.order_by(queues.c.name)).mappings().all()
-        return [self._record(row) for row in rows if caller.may(Right.VIEW_QUEUES, queue=row["name"])]
+            ends = QueueEnds.at(connection, self._ground.clock(), self._ground.zone)
+            return [
+                self._record(row, ends) for row in rows if caller.may(Right.VIEW_QUEUES, queue=row["name"])
+            ]
 
     def get(self, name: str) -> dict[str, Any]:
         with self._ground.database.read() as connection:
-            return self._record(_row(connection, name))
+            ends = QueueEnds.at(connection, self._ground.clock(), self._ground.zone)
+            return self._record(_row(connection, name), ends)
 
-    def _record(self, row: Any) -> dict[str, Any]:
-        """`open`: its window is open now; `next_change`: when that ends, null for never."""
+    def _record(self, row: Any, ends: QueueEnds) -> dict[str, Any]:
+        """`open`: its window is open now; `next_change`: when that ends, null for never.
+
+        `expected_end`: an estimate of when its last job will have ended; null where nobody knows.
+        """
         schedule = usable_schedule(row["schedule_name"], row["weekdays"], row["time"])
         now, zone = self._ground.clock(), self._ground.zone
-        window: dict[str, Any] = {"open": False, "next_change": None}
+        window: dict[str, Any] = {"open": False, "next_change": None, "expected_end": None}
         if isinstance(schedule, Schedule):
             change = format_time(next_change(schedule, now, zone))
             window = {"open": is_open(schedule, now, zone), "next_change": change}
+            window["expected_end"] = format_time(ends.of(row, schedule))
         return {field: row[field] for field in FIELDS} | window
 
     def create(self, caller: Caller, new: NewQueue) -> str:

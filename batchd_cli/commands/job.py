@@ -21,7 +21,7 @@ from batchd_cli.common import Command
 from batchd_cli.errors import NothingFound
 from batchd_cli.executions import by_execution, ending, print_text
 from batchd_cli.finding import Which
-from batchd_cli.job_table import reason_sentence
+from batchd_cli.job_table import progress_sentence, reason_sentence
 from batchd_cli.output import print_fields, print_json
 from batchd_cli.parameters import STATUS, TIME, StartTime, warn_of_past
 from batchd_cli.records import Job, Result
@@ -233,6 +233,7 @@ def _describe(job: Job) -> None:
             ("Type", job.type),
             ("Status", job.status),
             ("Reason", reason_sentence(job.reason)),
+            ("Progress", progress_sentence(job)),
             ("User", job.user_name),
             ("Created", job.create_time),
             ("Not before", job.start_time),

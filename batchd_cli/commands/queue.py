@@ -122,5 +122,6 @@ def _show(session: Session, name: str) -> None:
             ("Autostart", queue.autostart_job_count),
             ("Jobs at once", queue.max_jobs),
             ("Window", window_sentence(queue)),
+            ("Done by about", queue.expected_end),
         )
     )

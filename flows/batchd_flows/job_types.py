@@ -18,6 +18,7 @@ from batchd_flows.parameters import (
     text_of,
     total_problem,
 )
+from batchd_flows.progress import ProgressError, ProgressPattern
 from batchd_flows.python_type_files import function_name, python_types
 from batchd_infra.catalogue import Catalogue, not_found_sentence
 from batchd_infra.config_files import (
@@ -103,6 +104,7 @@ class JobType:
     kill_after_seconds: float | None = None
     output_limit_bytes: int | None = None
     run_as: str | None = None
+    progress: str | None = None
     source: Path | None = None
 
     @property
@@ -313,8 +315,21 @@ def _read_job_type(fields: Fields, name: str | None = None) -> JobType:
         kill_after_seconds=fields.seconds("kill_after"),
         output_limit_bytes=fields.size_bytes("output_limit"),
         run_as=fields.text("run_as"),
+        progress=_read_progress(fields),
         source=fields.path,
     )
+
+
+def _read_progress(fields: Fields) -> str | None:
+    """A preset's name or an expression; what is written is kept, so that it can be shown."""
+    text = fields.text("progress")
+    if text is None:
+        return None
+    try:
+        ProgressPattern(text)
+    except ProgressError as error:
+        raise fields.error("progress", str(error)) from error
+    return text
 
 
 def _read_template(fields: Fields) -> tuple[str, ...]:

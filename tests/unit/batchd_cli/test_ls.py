@@ -23,6 +23,20 @@ def test_a_queues_jobs_are_a_table(batch: Batch, manager: Manager) -> None:
     )
 
 
+def test_a_running_job_says_how_far_it_is_and_when_it_may_end(batch: Batch, manager: Manager) -> None:
+    progress = {"percent": 44.6, "text": "frame 4 of 9", "eta": "2026-11-24T04:00:00.000000Z"}
+    known = {"status": "Processing", "expected_end": "2026-11-24T04:00:00.000000Z"}
+    manager.answer(
+        "GET",
+        "/queue/night/jobs",
+        [JOB | known | {"progress": progress}, JOB | known, JOB | {"status": "Processing"}],
+    )
+    rows = [line.split() for line in batch("ls", "night").out.splitlines()[1:]]
+    assert " ".join(rows[0]).partition(" anna")[0].startswith("17 3 command Processing 45 %, ends about 2026-")
+    assert " ".join(rows[1]).partition(" anna")[0].startswith("17 3 command Processing ends about 2026-")
+    assert rows[2][4] == "anna"
+
+
 def test_several_queues_are_one_table_that_names_them(batch: Batch, manager: Manager) -> None:
     manager.answer("GET", "/queue/night/jobs", [JOB])
     manager.answer("GET", "/queue/a%20b/jobs", [JOB | {"queue": "a b"}])
