@@ -77,8 +77,8 @@ def opened(config: Path | None, mode: str | None) -> Iterator[Parts]:
     logs.configure(settings.logging)
     for problem in loaded.problems:
         log.warning("%s", problem)
-    for change in unsaid(loaded.source):
-        log.info("changed on purpose: %s", change.sentence)
+    if changed := ", ".join(change.key for change in unsaid(loaded.source)):
+        log.info("not as in the original, on purpose: %s; `batchd doctor` says how it comes back", changed)
     folders = config_folders(config, os.environ)
     prepare_state_directory(settings)
     chosen = DaemonMode(mode.capitalize()) if mode else settings.daemon
