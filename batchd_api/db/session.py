@@ -7,10 +7,11 @@ anything but the database.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc
@@ -71,10 +72,18 @@ def _sqlite_engine(url: str, in_memory: bool) -> Engine:
     }
     if in_memory:
         arguments["poolclass"] = StaticPool
+    else:
+        _make_private(url.removeprefix("sqlite:///"))
     engine = create_engine(url, **arguments)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(path: str) -> None:
+    """A new file is its owner's alone, and so are those that SQLite puts beside it, whatever the umask."""
+    with suppress(OSError):  # it is there already; or it cannot be made, which SQLite says in its own words
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

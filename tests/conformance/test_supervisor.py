@@ -350,7 +350,7 @@ def test_the_environment_is_what_was_asked_for(runner: Runner, monkeypatch: pyte
 
 
 @every_shell
-def test_no_descriptor_is_inherited(runner: Runner) -> None:
+def test_g9_no_descriptor_is_inherited(runner: Runner) -> None:
     with (runner.path / "database").open("w") as file:
         os.set_inheritable(file.fileno(), True)
         _, stdout, _ = runner.run("#!/bin/ls /proc/self/fd\n")

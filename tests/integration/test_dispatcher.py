@@ -90,7 +90,7 @@ def is_alive(pid: str) -> bool:
 # --- order and limits ---
 
 
-async def test_twenty_jobs_at_limit_one_run_one_by_one_in_the_order_of_seq(daemon):
+async def test_h1_twenty_jobs_at_limit_one_run_one_by_one_in_the_order_of_seq(daemon):
     daemon.queue("single", max_jobs=1, enabled=False)
     ids = [daemon.witness("single") for _ in range(20)]
     daemon.change(ids[-1], priority=Priority.FIRST)
@@ -113,7 +113,7 @@ async def test_the_limits_of_queue_type_and_dispatcher_hold_and_all_run_once(dae
     assert daemon.most_at_once() <= WORKERS
 
 
-async def test_no_job_starts_once_its_queue_was_disabled_and_those_that_run_go_on(daemon):
+async def test_h5_no_job_starts_once_its_queue_was_disabled_and_those_that_run_go_on(daemon):
     running = daemon.witness(between=until_told(daemon))
     await until(lambda: daemon.starts(running), "it runs")
     daemon.set_queue("default", enabled=False)

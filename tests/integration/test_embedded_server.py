@@ -38,7 +38,9 @@ def get(url: str) -> bytes:
         return bytes(answer.read())
 
 
-async def test_the_api_wants_the_auth_string_and_the_health_does_not(prefect_server: PrefectServer) -> None:
+async def test_g16_the_api_wants_the_auth_string_and_the_health_does_not(
+    prefect_server: PrefectServer,
+) -> None:
     assert get(f"{prefect_server.api_url}/health") == b"true"
     with pytest.raises(urllib.error.HTTPError, match="401"):
         get(f"{prefect_server.api_url}/admin/version")
@@ -50,7 +52,7 @@ async def test_the_pages_work_under_the_servers_own_port(prefect_server: Prefect
     assert (prefect_server.home / "ui" / "v2" / "index.html").exists()
 
 
-async def test_nothing_in_its_home_can_be_read_by_others(prefect_server: PrefectServer) -> None:
+async def test_g10_nothing_in_its_home_can_be_read_by_others(prefect_server: PrefectServer) -> None:
     home = prefect_server.home
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     open_to_others = [path for path in home.iterdir() if path.stat().st_mode & 0o077]

@@ -86,9 +86,19 @@ def test_what_a_sentence_quotes_is_escaped(root):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"a":NaN}', b'{"a":1,"a":2}', b'{"a":1e400}', b'{"a":' * 10_000, b"\xff"]
+    "body",
+    [b"", b"{", b"[]", b'{"a":NaN}', b'{"a":1,"a":2}', b'{"a":1e400}', b'{"a":1%s}' % (b"0" * 400), b"\xff"],
 )
-def test_a_bad_body_is_400_in_one_sentence(root, queue, body):
+def test_f1_a_bad_body_is_400_in_one_sentence(root, queue, body):
+    assert_all_refuse(root, queue, body)
+
+
+@pytest.mark.parametrize("opening", [b'{"a":', b"["])
+def test_f3_a_body_10_000_deep_is_400_in_one_sentence(root, queue, opening):
+    assert_all_refuse(root, queue, opening * 10_000)
+
+
+def assert_all_refuse(root, queue, body):
     for method, path in (
         ("POST", "/queue"),
         ("POST", f"/queue/{queue}"),
@@ -98,9 +108,10 @@ def test_a_bad_body_is_400_in_one_sentence(root, queue, body):
         answer = root.request(method, path, content=body)
         assert answer.status_code == 400
         assert is_sentence(answer)
+        assert "Traceback" not in answer.text
 
 
-def test_a_body_over_the_limit_is_413_with_its_length_or_chunked(root, queue):
+def test_f2_a_body_over_the_limit_is_413_with_its_length_or_chunked(root, queue):
     body = b'{"type":"command","notes":"' + b"x" * 2_000_000 + b'"}'
     for content in (body, iter([body[:1_000_000], body[1_000_000:]])):
         answer = root.post(f"/queue/{queue}", content=content)

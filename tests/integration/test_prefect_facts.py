@@ -262,7 +262,7 @@ async def test_the_key_of_a_deleted_run_is_free(prefect: Prefect) -> None:
     assert await prefect.create(idempotency_key=key) != run_id
 
 
-async def test_parameters_that_prefect_would_evaluate_arrive_as_they_were(prefect: Prefect) -> None:
+async def test_g12_parameters_that_prefect_would_evaluate_arrive_as_they_were(prefect: Prefect) -> None:
     evil = {"__prefect_kind": "jinja", "template": "{{ 7 * 7 }}"}
     parameters = {"a": evil, "b": [{"c": evil}], "d": "{{ prefect.blocks.secret.x }}"}
     run = await prefect.read(await prefect.create(parameters=parameters))

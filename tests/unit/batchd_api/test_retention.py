@@ -71,7 +71,7 @@ def test_nothing_unfinished_ever_goes(
 
 
 @pytest.mark.parametrize("jump", [-timedelta(hours=1), 3 * DAY, 10_000 * DAY])
-def test_a_clock_that_jumps_takes_no_job_that_lives(
+def test_e5_a_clock_that_jumps_takes_no_job_that_lives(
     here: Installation, retention: Retention, jump: timedelta
 ) -> None:
     living = [here.enqueue() for _ in UNFINISHED]
@@ -226,3 +226,22 @@ def test_a_file_shrinks_when_most_of_it_has_gone(on_disk: Installation) -> None:
 
 def test_a_database_without_unused_pages_has_nothing_to_shrink(here: Installation) -> None:
     assert not Retention(here.database, done_jobs_days=2).shrink()
+
+
+def test_c9_a_job_that_runs_for_three_days_keeps_all_its_rows_and_its_folder(
+    here: Installation, retention: Retention, tmp_path: Path
+) -> None:
+    """Its first execution failed four days ago; a job that ended as it began goes."""
+    gone, job_id = ended(here, NOW - 3 * DAY), here.enqueue()
+    here.attempt(job_id, state="ended", exit_code=1, stdout=[b"first"], ended_at=NOW - 4 * DAY)
+    here.attempt(job_id, number=2, started_at=NOW - 3 * DAY, taken_at=NOW - 3 * DAY, stdout=[b"second"])
+    here.flow_run(job_id, "running", attempt=2)
+    here.set_job(job_id, status=JobStatus.PROCESSING, create_time=NOW - 4 * DAY)
+    folder = tmp_path / f"{job_id}.2"
+    folder.mkdir()
+    assert retention.sweep(NOW) == 1
+    remove_leftovers(tmp_path, lambda: living_folders(here.database))
+    assert here.row(gone) is None
+    assert (here.count(attempts), here.count(output)) == (2, 2)
+    assert here.count(flow_runs, ~flow_runs.c.gone) == 1
+    assert folder.exists()

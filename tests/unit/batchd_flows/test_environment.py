@@ -31,7 +31,7 @@ ORDINARY = ["PATH", "HOME", "LANG", "EDITOR", "OMP_NUM_THREADS", "CUDA_VISIBLE_D
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_secrets_stay_with_the_dispatcher(name):
+def test_g9_secrets_stay_with_the_dispatcher(name):
     assert job_environment({name: "x"}) == {}
 
 

@@ -61,7 +61,7 @@ def test_ordinary_parameters_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("hidden", [{"__prefect_kind": "jinja"}, [{"a": [{"__prefect_kind": "none"}]}]])
-def test_what_prefect_would_evaluate_is_wrapped_as_text(hidden: object) -> None:
+def test_g12_what_prefect_would_evaluate_is_wrapped_as_text(hidden: object) -> None:
     assert literal_parameters({"a": hidden})["a"] == {
         "__prefect_kind": "json",
         "value": json.dumps(hidden),

@@ -74,7 +74,7 @@ def test_a_file_hides_its_namesake_in_a_later_folder(tmp_path: Path) -> None:
     assert record_files(folders, "hosts") == ([first, other], [])
 
 
-def test_a_bad_file_is_a_problem_and_the_others_load(tmp_path: Path) -> None:
+def test_f11_a_bad_file_is_a_problem_and_the_others_load(tmp_path: Path) -> None:
     write(tmp_path / "hosts/a.yaml", "name: a")
     bad = write(tmp_path / "hosts/b.yaml", "name: b\nname: b\n")
     write(tmp_path / "hosts/c.yaml", "name: c")

@@ -63,7 +63,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_file_is_refused_with_path_line_and_key(case: str) -> None:
+def test_f11_a_bad_file_is_refused_with_path_line_and_key(case: str) -> None:
     data, line, key, message = BAD[case]
     began = time.monotonic()
     with pytest.raises(ConfigError) as refused:
