@@ -38,7 +38,7 @@ def get(url: str) -> bytes:
         return bytes(answer.read())
 
 
-async def test_g16_the_api_wants_the_auth_string_and_the_health_does_not(
+async def test_g16_the_api_wants_the_auth_string_its_health_does_not(
     prefect_server: PrefectServer,
 ) -> None:
     assert get(f"{prefect_server.api_url}/health") == b"true"
