@@ -37,6 +37,7 @@ __all__ += ["reason_of", "usable_schedule"]
 
 LOOK_AHEAD = 300  # jobs of a queue that the planner looks at; the rest stand behind them
 FARTHEST = 3000  # where nothing but jobs that wait for their hosts stands before
+PLANNERS_CODES = frozenset(ReasonCode)
 HOST_CODES = frozenset({ReasonCode.HOST_FULL, ReasonCode.HOST_STARTING, ReasonCode.HOST_FAILED})
 
 
@@ -221,7 +222,7 @@ def usable_schedule(name: str, weekdays: object, time: object) -> Schedule | Bro
 
 def reason_of(row: RowMapping) -> Reason | None:
     """The reason that a job's row carries, if it waits for one of the planner's."""
-    if row["reason_code"] not in set(ReasonCode):
+    if row["reason_code"] not in PLANNERS_CODES:
         return None
     return Reason(
         code=ReasonCode(row["reason_code"]), text=row["reason_text"] or "", until=row["reason_until"]

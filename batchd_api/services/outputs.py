@@ -49,14 +49,16 @@ class Outputs:
         last_id = 0
         while begin < end:
             rows = self._rows(found, begin, last_id)
-            for row in rows:
-                last_id = row.id
-                piece = row.data[max(0, begin - row.offset) : max(0, end - row.offset)]
-                begin += len(piece)
-                if piece:
-                    yield piece
-            if len(rows) < ROWS_AT_ONCE:
+            if not rows:
                 return
+            parts = []
+            for row in rows:
+                part = row.data[max(0, begin - row.offset) : max(0, end - row.offset)]
+                begin += len(part)
+                parts.append(part)
+            last_id = rows[-1].id
+            if piece := b"".join(parts):  # one, because each costs the server a change of threads
+                yield piece
 
     def _rows(self, found: StoredOutput, begin: int, last_id: int) -> list[Any]:
         query = (
