@@ -1,9 +1,11 @@
-"""Jobs under a clock that jumps, files of types that change, and what a job may see. FAULTS.md: E5 E8 F12 G9 G12 H2."""
+"""Jobs under a clock that jumps, files of types that change, and what a job may see.
+
+FAULTS.md: E5 E8 F12 G9 G12 H2.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,11 +50,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture(autouse=True)
-def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", SECRET)
     monkeypatch.setenv("OUR_DATABASE", f"postgresql://batchd:{SECRET}@db/batchd")
     monkeypatch.setenv("DB_PASSWORD", SECRET)
-    yield
 
 
 @pytest.fixture
@@ -221,4 +222,3 @@ async def test_h2_moved_and_prioritised_jobs_follow_and_one_that_runs_keeps_its_
     assert (daemon.job(moved).queue_name, daemon.job(moved).status) == ("other", "New")
     query = select(flow_runs.c.queue_name).where(flow_runs.c.job_id == moved, ~flow_runs.c.gone)
     await until(lambda: [row[0] for row in daemon.rows(query)] == ["other"], "its run is in the other pool")
-    await asyncio.sleep(0)

@@ -65,6 +65,7 @@ def ended(daemon: Daemon) -> int:
     return int(daemon.rows(select(func.count()).where(jobs.c.status == "Done"))[0][0])
 
 
+@pytest.mark.slow
 async def test_h3_two_dispatchers_start_100_jobs_once_each_and_never_pass_the_limit(
     daemon: Daemon, tmp_path: Path
 ) -> None:
