@@ -14,7 +14,7 @@ from batchd_api.settings_records import LoggingSettings, LogLevel
 SYSLOG_SOCKET = Path("/dev/log")
 _FIELD = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 # What a user wrote must not begin a line of its own or move the cursor.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LEVELS = {
     LogLevel.CONFIG: logging.DEBUG,
     LogLevel.DEBUG: logging.DEBUG,

@@ -1,13 +1,19 @@
 """Who a request is from."""
 
 import base64
+from statistics import median
+from time import thread_time
 
 import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import update
 from starlette.datastructures import Headers
 
 from batchd_api.authentication import MAX_DELAY_SECONDS, Authenticator, basic_credentials
+from batchd_api.db.tables import users as users_table
 from batchd_api.errors import Invalid, LoginDelayed, NotAuthenticated
 from batchd_api.permissions import SUPERUSER
+from batchd_api.services.passwords import Passwords, legacy_hash
 from batchd_api.services.users import Users
 from tests.facade import options
 from tests.ground import quick_passwords
@@ -93,6 +99,36 @@ def test_g3_an_unknown_user_costs_as_many_checks_as_a_wrong_password(authenticat
         with pytest.raises(NotAuthenticated):
             authenticator.identify(basic(name, "wrong"), PEER)
         assert users.checks == before + 1
+
+
+@pytest.mark.parametrize("old_hash", [False, True])
+def test_g3_an_unknown_user_takes_as_long_as_a_wrong_password(here, users, old_hash):
+    """30 of each in turn, in the thread's own time, so that other programs do not count; the best of some."""
+    slow = Passwords(PasswordHasher(time_cost=1, memory_cost=4096, parallelism=1))
+    users = Users(here.database, slow, here.ground.clock)
+    users.set_password("ann", "right")
+    if old_hash:
+        with here.database.write() as connection:
+            connection.execute(update(users_table).values(password_hash=legacy_hash("0" * 64, "salt")))
+    authenticator = Authenticator(options(), users)
+
+    def seconds(name, number):
+        began = thread_time()
+        with pytest.raises(NotAuthenticated):
+            authenticator.identify(basic(name, "wrong"), f"10.1.{number}.1")  # nobody is slowed down
+        return thread_time() - began
+
+    ratios = []
+    for round_number in range(5):
+        pairs = [
+            (seconds("ann", n), seconds("nobody", n))
+            for n in range(40 * round_number, 40 * round_number + 30)
+        ]
+        known, unknown = (median(times) for times in zip(*pairs, strict=True))
+        ratios.append(abs(known / unknown - 1))
+        if ratios[-1] <= 0.15:
+            break
+    assert min(ratios) <= 0.15, ratios
 
 
 def fail(authenticator, count, *, name="ann", peer=PEER):
