@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from batchd_api.artifact_books import ArtifactBooks
 from batchd_api.books import Books
 from batchd_api.dispatcher import Dispatcher
 from batchd_api.forms import Forms
@@ -18,18 +19,21 @@ from batchd_api.host_desk import HostDesk
 from batchd_api.hosting import HostPace, Wakers, build_hosting, host_views
 from batchd_api.launches import Launches, LaunchSettings
 from batchd_api.mirror import Mirror
+from batchd_api.page_url import page_url
 from batchd_api.parts import Parts
 from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.progress_notes import ProgressNotes
 from batchd_api.recorder import Recorder
 from batchd_api.retention import Retention, living_folders, remove_leftovers
+from batchd_api.run_artifacts import RunArtifacts
 from batchd_api.settings_records import JobEnvironment
 from batchd_api.startup import dispatcher_name
 from batchd_api.watch import Watch
 from batchd_api.window_mirror import QueueWindows, WindowMirror
 from batchd_api.world import WorldStore
 from batchd_flows.orchestrator import Orchestrator
+from batchd_flows.orchestrator_artifacts import Artifacts
 
 log = logging.getLogger("batchd")
 
@@ -103,6 +107,9 @@ def build_dispatching(
         watch,
         windows,
         log_limit_bytes=settings.prefect.log_limit_bytes,
+        artifacts=RunArtifacts(
+            ArtifactBooks(database), Artifacts(orchestrator), page_url=page_url(settings), clock=clock
+        ),
         changed=lambda: dispatcher.wake(),
     )
     recorder, wakers = Recorder(database), Wakers()

@@ -22,6 +22,7 @@ from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.reconcile import Action, Create, End, Hold, Remove, Run, RunView, Shown, Wait, reconcile
 from batchd_api.recorder import Attempt
+from batchd_api.run_artifacts import RunArtifacts
 from batchd_api.run_logs import RunLogs
 from batchd_api.watch import Watch
 from batchd_api.window_mirror import WindowMirror
@@ -74,6 +75,7 @@ class Mirror:
         windows: WindowMirror | None = None,
         *,
         log_limit_bytes: int,
+        artifacts: RunArtifacts | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._books = books
@@ -84,6 +86,7 @@ class Mirror:
         self._windows = windows
         self._windows_at = 0.0
         self._logs = RunLogs(books, orchestrator, limit_bytes=log_limit_bytes)
+        self._artifacts = artifacts
         self._changed = changed
         self._wake = asyncio.Event()
         self._claims: deque[_Claim] = deque()
@@ -127,6 +130,8 @@ class Mirror:
         """Until cancelled."""
         pause = 0.2
         await self._logs.start()
+        if self._artifacts is not None:
+            await self._artifacts.start()
         while True:
             try:
                 busy = await self.step()
@@ -182,7 +187,10 @@ class Mirror:
             await self._remove(run_id)
             await self._serve_claims()
             worked = True
-        return await self._logs.step() or worked
+        worked = await self._logs.step() or worked
+        if self._artifacts is not None:
+            worked = await self._artifacts.step(is_idle=not worked) or worked
+        return worked
 
     async def _show_windows(self) -> None:
         """Now and then: the queues' windows in Prefect, whose edges wake the planner."""
@@ -291,6 +299,8 @@ class Mirror:
             await asyncio.to_thread(self._books.note_removed, action.run_id)
             return isinstance(action, End)  # what has ended needs no new run
         await asyncio.to_thread(self._books.note_shown, action.run_id, shown)
+        if self._artifacts is not None and isinstance(action, End):
+            self._artifacts.ended(action.run_id)
         return True
 
     async def _write_state(self, run_id: UUID, action: Wait | Hold | Run | End) -> str:
@@ -339,6 +349,8 @@ class Mirror:
         return run
 
     async def _remove(self, run_id: str) -> None:
+        if self._artifacts is not None:
+            await self._artifacts.remove(run_id)
         with suppress(Gone):
             await self._orchestrator.delete_run(UUID(run_id))
         await asyncio.to_thread(self._books.note_removed, run_id)

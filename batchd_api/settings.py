@@ -274,6 +274,7 @@ def _read_manager(top: Fields, environ: Mapping[str, str]) -> ManagerSettings:
     settings = ManagerSettings(
         host=section.text("host") or default.host,
         port=given_or(section.integer("port", maximum=65535), default.port),
+        url=section.text("url") or None,
         auth=_read_auth(*_place(top, section, "auth", "auth")),
         web_client=_read_web_client(top, section.section("web_client"), environ),
         allowed_hosts=section.texts("allowed_hosts"),

@@ -85,10 +85,11 @@ class WebClientSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ManagerSettings:
-    """`allowed_hosts` None: the machine's own names."""
+    """`allowed_hosts` None: the machine's own names. `url`: where people open the page, for links to it."""
 
     host: str = "127.0.0.1"
     port: int = 9681
+    url: str | None = None
     auth: AuthSettings = AuthSettings()
     web_client: WebClientSettings = WebClientSettings()
     allowed_hosts: tuple[str, ...] | None = None

@@ -109,6 +109,10 @@ class Installation:
             for data in chunks:
                 self.write(job_id, stream, data, number=number)
 
+    def set_attempt(self, job_id: int, **values: Any) -> None:
+        with self.database.write() as connection:
+            connection.execute(update(attempts).where(attempts.c.job_id == job_id).values(values))
+
     def write(self, job_id: int, stream: str, data: bytes, *, number: int = 1, time: datetime = NOW) -> None:
         """One chunk of output, as the recorder stores it."""
         column = attempts.c[f"{stream}_bytes"]

@@ -64,6 +64,12 @@ class DeploymentGone(Gone):
         self.deployment_id = deployment_id
 
 
+class ArtifactGone(Gone):
+    def __init__(self, artifact_id: UUID) -> None:
+        super().__init__(f"The artifact {artifact_id} is gone.")
+        self.artifact_id = artifact_id
+
+
 class PoolGone(Gone):
     def __init__(self, name: str) -> None:
         super().__init__(f"The work pool {name} is gone.")
