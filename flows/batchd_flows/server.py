@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from batchd_flows.server_health import answers_healthy
-from batchd_flows.server_marker import ServerMarker, process_start, read_marker
+from batchd_flows.server_marker import ServerMarker, process_start, read_marker, unmarked_server
 from batchd_flows.server_settings import (
     AuthStringUnusable,
     ServerError,
@@ -148,9 +148,10 @@ class EmbeddedServer:
     def _living(self) -> ServerMarker | None:
         self._bury()
         marker = read_marker(self._marker_file)
-        if marker is None or marker.home != str(self.settings.home) or not marker.is_alive():
-            return None
-        return marker
+        if marker is not None and marker.home == str(self.settings.home) and marker.is_alive():
+            return marker
+        pid = unmarked_server(self.settings.home)
+        return None if pid is None else self._marker(pid, "nobody knows what it was started with")
 
     def _as_asked(self, marker: ServerMarker) -> bool:
         return marker.port == self.port and marker.fingerprint == fingerprint(self.settings)
@@ -168,15 +169,18 @@ class EmbeddedServer:
                 umask=0o077,
                 start_new_session=True,
             )
-        marker = ServerMarker(
-            pid=self._child.pid,
-            started=process_start(self._child.pid) or "",
-            port=self.port,
-            home=str(self.settings.home),
-            fingerprint=fingerprint(self.settings),
-        )
+        marker = self._marker(self._child.pid, fingerprint(self.settings))
         marker.write(self._marker_file)
         return marker
+
+    def _marker(self, pid: int, told: str) -> ServerMarker:
+        return ServerMarker(
+            pid=pid,
+            started=process_start(pid) or "",
+            port=self.port,
+            home=str(self.settings.home),
+            fingerprint=told,
+        )
 
     async def _answers_in_time(self, marker: ServerMarker, seconds: float) -> bool:
         deadline = time.monotonic() + seconds

@@ -35,6 +35,18 @@ def read_marker(path: Path) -> ServerMarker | None:
         return None
 
 
+def unmarked_server(home: Path) -> int | None:
+    """A Prefect server of this home, whose parent was killed before it could write the marker."""
+    wanted = f"PREFECT_HOME={home}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # others' processes, and those that have just ended
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            is_server = words[1:5] == [b"-m", b"prefect", b"server", b"start"]
+            if is_server and wanted in (folder / "environ").read_bytes().split(b"\0"):
+                return int(folder.name)
+    return None
+
+
 def process_start(pid: int) -> str | None:
     """When the process began, as the system tells it; None where it is gone or only waits to be buried."""
     try:

@@ -1,8 +1,9 @@
 import os
 import subprocess
+import sys
 from pathlib import Path
 
-from batchd_flows.server_marker import ServerMarker, process_start, read_marker
+from batchd_flows.server_marker import ServerMarker, process_start, read_marker, unmarked_server
 
 
 def marker(pid: int, started: str) -> ServerMarker:
@@ -38,3 +39,21 @@ def test_a_process_that_only_waits_to_be_buried_is_dead() -> None:
         assert not marker(child.pid, started).is_alive()
     finally:
         child.wait()
+
+
+def test_a_server_without_a_marker_is_known_by_its_home(tmp_path: Path) -> None:
+    """Its parent may have been killed between the start and the marker."""
+    (tmp_path / "prefect").mkdir()
+    (tmp_path / "prefect" / "__main__.py").write_text("import time; print(flush=True); time.sleep(100)")
+    home = tmp_path / "home"
+    assert unmarked_server(home) is None
+    words = [sys.executable, "-m", "prefect", "server", "start"]
+    environment = {"PREFECT_HOME": str(home)}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        try:
+            assert unmarked_server(home) == server.pid
+            assert unmarked_server(tmp_path) is None
+        finally:
+            server.kill()
