@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, exists
+from sqlalchemy import Connection, and_, exists, select
 
 from batchd_api.db.tables import IS_ALIVE, attempts, jobs
 from batchd_api.statuses import JobStatus
@@ -11,6 +11,10 @@ from batchd_flows.job_types import JobTypes
 IS_CALLED = and_(
     jobs.c.status == JobStatus.WAITING, ~exists().where(attempts.c.job_id == jobs.c.id, IS_ALIVE)
 )
+
+
+def is_called(connection: Connection, job_id: int) -> bool:
+    return connection.execute(select(jobs.c.id).where(jobs.c.id == job_id, IS_CALLED)).first() is not None
 
 
 def effective_host(

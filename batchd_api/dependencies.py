@@ -23,6 +23,7 @@ from batchd_api.prometheus import Prometheus
 from batchd_api.services.choices import Choices
 from batchd_api.services.follow import Follower
 from batchd_api.services.health import Health
+from batchd_api.services.hosts import HostStates
 from batchd_api.services.jobs import Jobs
 from batchd_api.services.metric_history import MetricHistory
 from batchd_api.services.metrics import Metrics
@@ -54,6 +55,7 @@ class Services:
     metrics: Metrics
     metric_history: MetricHistory
     choices: Choices
+    hosts: HostStates
     health: Health
     web_client: WebClient
     body_limit_bytes: int

@@ -26,6 +26,8 @@ REFUSES_BY_STATE = frozenset(
         ("POST", "/user"),
         ("PUT", "/job/{job_id}"),
         ("POST", "/job/{job_id}/cancel"),
+        ("POST", "/host/{name}/stop"),
+        ("POST", "/host/{name}/test"),
     }
 )
 PAGES = frozenset({("GET", "/"), ("GET", "/monitor")})  # of a web client that may lack them
@@ -76,6 +78,11 @@ _METRIC = {
 _TREE = {"batchd": {"jobs": {"New": {"type": "g", "val": 4}}}}
 _HOSTS = ["__default__", "farm"]
 
+_HOST = {
+    "name": "farm", "state": "ready", "controller": "libvirt", "max_jobs": 2, "since": _MOMENT,
+    "idle_until": None, "started_by_us": True, "draining": False, "trouble": None, "next_try": None,
+    "alarm": None, "jobs": 1, "waiting": 0,
+}  # fmt: skip
 ANSWERS: dict[tuple[str, str], Any] = {
     ("OPTIONS", "/"): ["basic"],
     ("GET", "/health"): {"alive": True, "database": "ok", "prefect": "ok", "dispatchers": 1},
@@ -111,6 +118,13 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("GET", "/host"): ["farm"],
     ("GET", "/whoami"): {"name": "ann", "permissions": [_RIGHT]},
     ("GET", "/user"): ["ann", "root"],
+    ("GET", "/hosts"): [_HOST],
+    ("GET", "/host/{name}"): _HOST,
+    ("POST", "/host/{name}/test"): {
+        "name": "farm",
+        "ok": False,
+        "steps": [{"step": "address", "ok": False, "text": "10.0.0.7 port 22: no answer"}],
+    },
     ("POST", "/user"): "ann",
     ("GET", "/user/{name}/permissions"): [[5, {"user_name": "ann", **_RIGHT}]],
     ("POST", "/user/{name}/permissions"): 5,

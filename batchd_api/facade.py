@@ -30,6 +30,7 @@ from batchd_api.services.choices import Choices
 from batchd_api.services.follow import Follower
 from batchd_api.services.ground import Ground
 from batchd_api.services.health import NOT_EMBEDDED, Health
+from batchd_api.services.hosts import HostStates
 from batchd_api.services.jobs import Jobs
 from batchd_api.services.metric_history import MetricHistory
 from batchd_api.services.metrics import MetricOptions, Metrics
@@ -132,6 +133,7 @@ def _services(parts: FacadeParts, counts: HttpCounts) -> Services:
         metric_history=MetricHistory(parts.database),
         choices=Choices(ground, queues),
         health=Health(parts.database, parts.clock, parts.prefect_state),
+        hosts=HostStates(ground),
         web_client=WebClient(parts.options.static_path, parts.options.prefect_ui_url),
         body_limit_bytes=parts.options.body_limit_bytes,
     )

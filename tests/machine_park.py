@@ -107,8 +107,10 @@ class SshdMachine:
     def shut_down(self) -> None:
         """With its connections. Commands go on: they are ours to end."""
         if self._server is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._server.pid, signal.SIGKILL)
+            for pid in _sshds_under(self._server.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._server.kill()
             self._server.wait(START_SECONDS)
             if self._server.stdin is not None:
                 self._server.stdin.close()
@@ -165,6 +167,19 @@ class ParkController(FakeController):
     def refuse(self, action: str, *sentences: str) -> None:
         """The next calls of `boot` or `shut_down` fail so."""
         self.fail(action, *(ControllerError("?", sentence) for sentence in sentences))
+
+
+def _sshds_under(pid: int) -> list[int]:
+    """The server and whoever speaks for its connections."""
+    children: list[int] = []
+    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            children += [int(child) for child in tasks.read_text().split()]
+    found = [one for child in children for one in _sshds_under(child)]
+    with suppress(OSError):
+        if Path(f"/proc/{pid}/comm").read_text().startswith("sshd"):
+            found.append(pid)
+    return found
 
 
 @contextmanager

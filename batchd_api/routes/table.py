@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from batchd_api.permissions import Access, Right, Scope
-from batchd_api.routes import jobs, monitor, output, queues, root, schedules, stats, types, users
+from batchd_api.routes import hosts, jobs, monitor, output, queues, root, schedules, stats, types, users
 
 OPEN = Access(scope=Scope.OPEN)
 USER = Access(scope=Scope.USER)
@@ -79,7 +79,14 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/schedule/{name}", schedules.delete_schedule, _any(Right.MANAGE_SCHEDULES)),
     Route("GET", "/type", types.list_types, USER),
     Route("GET", "/type/{name}", types.get_type, USER),
-    Route("GET", "/host", types.list_hosts, USER),
+    Route("GET", "/host", hosts.list_hosts, USER),
+    Route("GET", "/hosts", hosts.list_states, USER),
+    Route("GET", "/host/{name}", hosts.get_host, USER),
+    Route("POST", "/host/{name}/start", hosts.start_host, SUPERUSER),
+    Route("POST", "/host/{name}/stop", hosts.stop_host, SUPERUSER),
+    Route("POST", "/host/{name}/drain", hosts.drain_host, SUPERUSER),
+    Route("POST", "/host/{name}/resume", hosts.resume_host, SUPERUSER),
+    Route("POST", "/host/{name}/test", hosts.test_host, SUPERUSER),
     Route("GET", "/whoami", users.whoami, USER),
     Route("GET", "/user", users.list_users, SUPERUSER),
     Route("POST", "/user", users.create_user, SUPERUSER),

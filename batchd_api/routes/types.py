@@ -1,4 +1,4 @@
-"""/type, /host"""
+"""/type"""
 
 from __future__ import annotations
 
@@ -12,7 +12,3 @@ def list_types(services: TheServices) -> JsonAnswer:
 
 def get_type(services: TheServices, name: Name) -> JsonAnswer:
     return JsonAnswer(services.choices.type(name))
-
-
-def list_hosts(services: TheServices) -> JsonAnswer:
-    return JsonAnswer(services.choices.hosts())

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, insert, select
 
+from batchd_api.called import is_called
 from batchd_api.db.tables import attempts, jobs, queues
 from batchd_api.errors import (
     Invalid,
@@ -237,7 +238,7 @@ def _status_values(connection: Connection, job: Any, status: JobStatus, now: dat
             raise StatusRefused(f"Job {job.id} is {job.status}, and its execution has not ended.")
         return {"status": status, "try_count": 0, "end_time": None, **no_reason}
     if status is JobStatus.POSTPONED:
-        if job.status not in IN_LINE:
+        if job.status not in IN_LINE and not is_called(connection, job.id):
             raise StatusRefused(f"Job {job.id} is {job.status}: only a New job can be postponed.")
         return {"status": status, **no_reason} if job.status != status else {}
     if status in (JobStatus.DONE, JobStatus.FAILED):

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from batchd_api.host_ledger import entries_in
+from batchd_api.host_ledger import entries_in, write_entry
 from batchd_api.hosting import HostPace
+from batchd_api.statuses import JobStatus
 from batchd_flows.job_types import COMMAND
+from batchd_infra.controller import MachineState
 from batchd_infra.host_ledger import HostEntry, HostPhase
 from batchd_infra.host_pool import PoolPace
 from batchd_infra.hosts import Host
-from tests.dispatching import Daemon, until
+from tests.dispatching import ROOT, Daemon, until
 from tests.machine_park import ParkController, SshdMachine, machine_park
 from tests.prefect_server import PrefectServer
 
@@ -106,3 +108,174 @@ async def test_while_its_host_starts_a_job_waits_in_sight_and_takes_no_worker(bu
     await daemon.shown(job, "StartingHost")
     await daemon.status(job, "Done")
     assert len(daemon.attempts(job)) == 1
+
+
+async def test_d8_a_host_that_does_not_start_holds_up_no_other_and_is_no_failed_execution(build, park):
+    park.refuse("boot", "no quota", "no quota", "no quota")
+    daemon = await build(vm(park), vm(park, "other"))
+    job = daemon.enqueue("true", host_name="vm")
+    await until(lambda: daemon.job(job).reason_code == "host-failed", "the reason")
+    row = daemon.job(job)
+    assert (row.status, row.try_count, daemon.attempts(job)) == ("New", 0, [])
+    assert "no quota" in row.reason_text
+    minutes = (row.reason_until - daemon.clock()).total_seconds() / 60
+    assert 0.5 < minutes <= 1
+    await daemon.status(daemon.enqueue("true", host_name="other"), "Done")
+    await daemon.shown(job, "HostFailed")
+    _let_it_be_tried(daemon)
+    await daemon.status(job, "Done")
+    assert entry(daemon).failures == 0
+
+
+async def test_d8_ssh_that_does_not_answer_is_waited_for_up_to_a_limit(build, park, machines):
+    daemon = await build(vm(park))
+    park.machines = {"vm": _Deaf(machines["vm"])}
+    job = daemon.enqueue("true", host_name="vm")
+    await until(lambda: daemon.job(job).reason_code == "host-failed", "the reason")
+    assert "Connection refused" in daemon.job(job).reason_text
+    park.machines = machines
+    machines["vm"].boot()
+    _let_it_be_tried(daemon)
+    await daemon.status(job, "Done")
+
+
+async def test_d9_who_was_killed_between_start_and_stop_still_knows_its_host(build, park):
+    daemon = await build(vm(park, shutdown_timeout_seconds=2))
+    await daemon.status(daemon.enqueue("true", host_name="vm"), "Done")
+    await daemon.stop()
+    assert park.events == [("boot", "vm")]
+    assert entry(daemon).ours
+    await daemon.start()
+    await until(lambda: ("stop", "vm") in park.events, "it is stopped")
+
+
+async def test_d9_a_crash_between_the_note_and_the_start_call_forgets_nothing(build, park):
+    """As a killed process leaves it: the start is written down, and nobody knows whether it was made."""
+    daemon = await build(vm(park), start=False)
+    with daemon.database.write() as connection:
+        write_entry(connection, "vm", lambda known: replace(known, phase=HostPhase.STARTING, ours=True))
+    park.turn_on("vm")
+    await daemon.start()
+    await until(lambda: ("stop", "vm") in park.events, "it is stopped, being ours")
+    assert ("boot", "vm") not in park.events
+
+
+async def test_d10_a_stop_that_fails_is_tried_again_with_an_alarm(build, park, caplog):
+    park.refuse("shut_down", "the API says no", "the API says no")
+    daemon = await build(vm(park))
+    await daemon.status(daemon.enqueue("true", host_name="vm"), "Done")
+    await until(lambda: entry(daemon).alarm, "the alarm")
+    assert "the API says no" in entry(daemon).alarm
+    await daemon.status(daemon.enqueue("true"), "Done")  # nobody else waits for that
+    await until(lambda: entry(daemon).phase is HostPhase.OFF, "it is off at last")
+    assert entry(daemon).alarm is None
+    assert "A machine that should be off is not" in caplog.text
+
+
+async def test_d11_a_job_that_comes_while_its_host_stops_waits_and_has_it_started_again(build, park):
+    park.settings = replace(park.settings, shutdown_seconds=2)
+    daemon = await build(vm(park))
+    await daemon.status(daemon.enqueue("true", host_name="vm"), "Done")
+    await until(lambda: entry(daemon).phase is HostPhase.STOPPING, "it is being stopped")
+    job = daemon.enqueue("true", host_name="vm")
+    await until(lambda: daemon.job(job).reason_code == "host-starting", "the reason")
+    assert daemon.job(job).reason_text == "host vm is being stopped, and started again then"
+    await daemon.status(job, "Done")
+    assert park.events[:3] == [("boot", "vm"), ("stop", "vm"), ("boot", "vm")]
+
+
+async def test_d12_a_host_that_was_on_before_is_not_stopped(build, park):
+    park.turn_on("vm")
+    park.turn_on("other")
+    daemon = await build(vm(park), vm(park, "other", stop_foreign=True))
+    for name in ("vm", "other"):
+        await daemon.status(daemon.enqueue("true", host_name=name), "Done")
+    await until(lambda: ("stop", "other") in park.events, "the one with stop_foreign is stopped")
+    await until(lambda: entry(daemon).phase is HostPhase.OFF, "the other one is let go")
+    assert ("stop", "vm") not in park.events
+    assert park.machines["vm"].is_on
+
+
+async def test_d14_two_on_the_host_and_three_of_the_type_means_two_at_once(build, park):
+    daemon = await build(vm(park, max_jobs=2), workers=8)
+    jobs = [daemon.witness(type="triple", host_name="vm", between="sleep 0.3") for _ in range(6)]
+    await daemon.all_are("Done", jobs)
+    assert daemon.most_at_once() == 2
+    assert sorted(daemon.starts()) == sorted(jobs)
+
+
+async def test_start_up_commands_run_in_order_with_their_variables_as_data(build, park, tmp_path):
+    told = tmp_path / "told"
+    here = f"echo here $name ${{port}} $greeting >> {told}"
+    there = f'echo there "$greeting" "$(pwd)" >> {told}'
+    host = vm(
+        park,
+        variables={"greeting": "$(echo hello); `id`"},
+        startup_commands_on_dispatcher=(here,),
+        startup_commands_on_host=(there,),
+    )
+    daemon = await build(host)
+    await daemon.status(daemon.enqueue(f"echo job >> {told}", host_name="vm"), "Done")
+    assert told.read_text().splitlines() == [
+        f"here vm {host.port} $(echo hello); `id`",
+        f"there $(echo hello); `id` {park.machines['vm'].home}",
+        "job",
+    ]
+
+
+@pytest.mark.parametrize("where", ["dispatcher", "host"])
+async def test_a_failing_start_up_command_fails_the_job_and_says_all(build, park, where):
+    commands = {f"startup_commands_on_{where}": ("echo first", "echo no disk; echo bad >&2; exit 7")}
+    daemon = await build(vm(park, **commands))
+    job = daemon.enqueue("true", host_name="vm")
+    row = await daemon.status(job, "Failed")
+    place = "the dispatcher" if where == "dispatcher" else "host vm"
+    command = "echo no disk; echo bad >&2; exit 7"
+    assert row.reason_text == f'start-up command "{command}" on {place} failed: exit code 7.'
+    assert b"no disk\nbad\n" in daemon.output(job)
+    await until(lambda: ("stop", "vm") in park.events, "its host is stopped all the same")
+
+
+async def test_a_host_that_has_gone_off_meanwhile_is_started_again_for_the_next_job(build, park, machines):
+    daemon = await build(vm(park, shutdown_timeout_seconds=60))
+    await daemon.status(daemon.enqueue("true", host_name="vm"), "Done")
+    machines["vm"].shut_down()
+    park.set_state("vm", MachineState.STOPPED)
+    job = daemon.enqueue("true", host_name="vm")
+    await daemon.status(job, "Done")
+    assert [what for what, _ in park.events] == ["boot", "boot"]
+    assert len(daemon.attempts(job)) == 1
+
+
+async def test_what_waits_for_its_host_can_be_cancelled_and_postponed(build, park):
+    park.settings = replace(park.settings, startup_seconds=60)
+    daemon = await build(vm(park))
+    one, two = (daemon.enqueue("true", host_name="vm") for _ in range(2))
+    await until(lambda: all(daemon.job(n).status == "Waiting" for n in (one, two)), "they are called")
+    for job in (one, two):
+        await daemon.shown(job, "StartingHost")
+    daemon.jobs.cancel(ROOT, one)
+    daemon.change(two, status=JobStatus.POSTPONED)
+    assert (daemon.job(one).status, daemon.job(two).status) == ("Failed", "Postponed")
+    await daemon.shown(one, "CANCELLED")
+    await daemon.shown(two, "PAUSED")
+
+
+def _let_it_be_tried(daemon: Daemon) -> None:
+    """As time does."""
+    with daemon.database.write() as connection:
+        write_entry(connection, "vm", lambda known: replace(known, next_try=daemon.clock()))
+    daemon.wake()
+
+
+class _Deaf:
+    """A machine that runs, and where no sshd does."""
+
+    def __init__(self, machine: SshdMachine) -> None:
+        self.machine = machine
+
+    def boot(self) -> None:
+        pass
+
+    def shut_down(self) -> None:
+        self.machine.shut_down()

@@ -56,7 +56,8 @@ def test_new_needs_that_no_attempt_lives(here, before):
 
 
 ALLOWED = {
-    JobStatus.POSTPONED: {JobStatus.NEW, JobStatus.POSTPONED},
+    # One that waits without an execution waits for its host.
+    JobStatus.POSTPONED: {JobStatus.NEW, JobStatus.POSTPONED, JobStatus.WAITING},
     JobStatus.DONE: {JobStatus.NEW, JobStatus.POSTPONED, JobStatus.DONE, JobStatus.FAILED},
     JobStatus.FAILED: {JobStatus.NEW, JobStatus.POSTPONED, JobStatus.DONE, JobStatus.FAILED},
     JobStatus.WAITING: set(),
