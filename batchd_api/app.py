@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from batchd_api import logs
 from batchd_api.changes import unsaid
+from batchd_api.controller_blocks import controllers_shown
 from batchd_api.db.session import Database
 from batchd_api.db.upgrade import upgrade
 from batchd_api.dependencies import Services
@@ -39,7 +40,13 @@ from batchd_api.services.installation import ensure_first_rows
 from batchd_api.settings import database_url
 from batchd_api.settings_records import DaemonMode, ScrapeAccess, Settings
 from batchd_api.slow_clients import TimelyProtocol
-from batchd_api.startup import AUTH_FILE, prepare_state_directory, read_settings, server_settings
+from batchd_api.startup import (
+    AUTH_FILE,
+    dispatcher_name,
+    prepare_state_directory,
+    read_settings,
+    server_settings,
+)
 from batchd_flows.command_lines import TemplateError, check_template
 from batchd_flows.job_types import JobType, JobTypes, load_job_types
 from batchd_flows.orchestrator import Orchestrator
@@ -287,6 +294,8 @@ async def _dispatcher(
     orchestrator = await stack.enter_async_context(
         Orchestrator(settings.prefect.api_url or prefect.api_url, prefect.auth_string)
     )
+    writer = dispatcher_name(settings.state_directory)
+    await stack.enter_async_context(controllers_shown(orchestrator, parts.controllers, writer))
     dispatching = build_dispatching(parts, orchestrator)
     tasks.extend(dispatching.start())
     tasks.append(asyncio.create_task(tidy_for_ever(parts), name="retention"))
@@ -311,6 +320,7 @@ def facade_options(settings: Settings, mode: DaemonMode) -> FacadeOptions:
         memory_metrics=settings.metrics.gc_metrics,
         http_metrics=settings.metrics.http_metrics,
         prometheus_open=settings.metrics.prometheus is ScrapeAccess.OPEN,
+        notify_targets=tuple(settings.notify.targets),
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 
 from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.orchestrator_blocks import BlockChanges, write_blocks
@@ -15,6 +16,19 @@ log = logging.getLogger("batchd.controllers")
 
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
+
+
+@asynccontextmanager
+async def controllers_shown(
+    orchestrator: Orchestrator, controllers: Iterable[Controller], written_by: str
+) -> AsyncIterator[None]:
+    """Shown meanwhile; the start does not wait for it."""
+    showing = asyncio.create_task(show_controllers(orchestrator, controllers, written_by), name="blocks")
+    try:
+        yield
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
 
 
 async def show_controllers(
