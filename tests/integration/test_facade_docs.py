@@ -94,7 +94,7 @@ def test_an_example_has_the_keys_of_the_answer(here: Any, root: Any, queue: str,
     job = enqueue(root, queue)
     here.attempt(job, state="ended", stdout=[b"hello\n"])
     root.put(f"/queue/{queue}", json={"schedule_name": schedule}).raise_for_status()
-    names = {"/schedule": schedule, "/type": "command", "/user": "root"}
+    names = {"/schedule": schedule, "/type": "command", "/user": "root", "/host": "farm"}
     name = next((given for prefix, given in names.items() if route.path.startswith(prefix)), queue)
     values = {"name": name, "job_id": job, "type_name": "command", "prefix": "batchd.jobs"}
     answer = root.get(route.path.format_map(values), params={"status": "all"})

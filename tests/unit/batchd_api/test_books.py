@@ -256,7 +256,7 @@ def plans(database: Database) -> Iterator[list[str]]:
             steps += [row[-1] for row in explained]
 
 
-SMALL = ("queues", "dispatchers", "schedules", "installation", "constant row")
+SMALL = ("queues", "dispatchers", "schedules", "installation", "hosts", "constant row")
 
 
 def test_what_is_asked_again_and_again_never_walks_through_a_whole_table(here, books):
