@@ -18,7 +18,7 @@ from batchd_flows.host_check import Step
 
 log = logging.getLogger("batchd.hosts")
 
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = 40.0
 KEPT = timedelta(hours=1)
 TOO_SLOW = "the test took longer than {seconds:g} s; what is said above is all that is known"
 

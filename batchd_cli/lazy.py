@@ -24,7 +24,7 @@ COMMANDS = {
     "queue": "Show, add, change or delete a queue.",
     "schedule": "Show, add, change or delete schedules, and when they open next.",
     "type": "List the job types, or show some with their parameters.",
-    "host": "List the hosts, one a line.",
+    "host": "List the hosts and how they are, show one, or care for it.",
     "stats": "Count the jobs of each queue by status.",
     "monitor": "Show the current metrics.",
     "user": "List the users, add one, change a password.",

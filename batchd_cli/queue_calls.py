@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from batchd_cli.calls import Calls, make_path
-from batchd_cli.records import JobType, Opening, Period, Queue, Schedule
+from batchd_cli.records import Host, HostTest, JobType, Opening, Period, Queue, Schedule
 
 
 class QueueCalls(Calls):
@@ -89,6 +89,32 @@ class QueueCalls(Calls):
 
     def hosts(self) -> list[str]:
         return self._names("/host")
+
+    def host_states(self) -> list[Host]:
+        return self._records(Host, "/hosts")
+
+    def host(self, name: str) -> Host:
+        return Host.from_json(self._get(make_path("host", name)))
+
+    def start_host(self, name: str) -> None:
+        """Now, without a job; it takes jobs again where it was drained."""
+        self._send("POST", make_path("host", name, "start"))
+
+    def stop_host(self, name: str) -> None:
+        """Now; it takes no jobs until it is started or resumed. Errors: Conflict while jobs run there."""
+        self._send("POST", make_path("host", name, "stop"))
+
+    def drain_host(self, name: str) -> None:
+        """It takes no new jobs."""
+        self._send("POST", make_path("host", name, "drain"))
+
+    def resume_host(self, name: str) -> None:
+        """It takes jobs again, and is tried at once where it had failed."""
+        self._send("POST", make_path("host", name, "resume"))
+
+    def test_host(self, name: str) -> HostTest:
+        """From a dispatcher: key, address, login, folders, a command. Takes up to a minute."""
+        return HostTest.from_json(self._send("POST", make_path("host", name, "test")))
 
 
 def _days(weekdays: Sequence[str] | None) -> list[str] | None:

@@ -218,6 +218,50 @@ class Period(Record):
 class Schedule(Record):
     """`weekdays` None = any day, `time` None = any time."""
 
+class Host(Record):
+    """`state`: off, on, starting, ready, draining, stopping, failed. `jobs` run there, `waiting` want to."""
+
+    name: str
+    state: str
+    controller: str = ""
+    jobs: int = 0
+    waiting: int = 0
+    max_jobs: int | None = None
+    since: datetime | None = None
+    idle_until: datetime | None = None
+    started_by_us: bool = False
+    draining: bool = False
+    trouble: str | None = None
+    next_try: datetime | None = None
+    alarm: str | None = None
+
+    @classmethod
+    def _times(cls) -> frozenset[str]:
+        return frozenset({"since", "idle_until", "next_try"})
+
+
+class HostTestStep(Record):
+    """`text`: what was found, or what to do about it."""
+
+    step: str
+    ok: bool
+    text: str = ""
+
+
+class HostTest(Record):
+    """How a host was found."""
+
+    name: str
+    ok: bool
+    steps: tuple[HostTestStep, ...] = ()
+
+    @classmethod
+    def _value(cls, name: str, value: object) -> object:
+        if name == "steps" and isinstance(value, list):
+            return tuple(HostTestStep.from_json(one) for one in value)
+        return super()._value(name, value)
+
+
     name: str
     weekdays: tuple[str, ...] | None = None
     time: tuple[Period, ...] | None = None

@@ -22,7 +22,7 @@ from batchd_infra.host_ledger import HostEntry, HostPhase, Wish
 from batchd_infra.hosts import LOCAL_CONTROLLER, Host
 
 STATES = ("off", "on", "starting", "ready", "draining", "stopping", "failed")
-TEST_SECONDS = 75.0  # a dispatcher's own limit is shorter
+TEST_SECONDS = 50.0  # a dispatcher's own limit is shorter
 TEST_LOOK_SECONDS = 0.2
 
 

@@ -36,6 +36,36 @@ NIGHTLY = {
     "time": [{"begin": "22:00:00", "end": "06:00:00"}],
 }
 OPENING = {"begin": "2026-11-24T21:00:00.000000Z", "end": "2026-11-25T05:00:00.000000Z"}
+BLADE: dict[str, Any] = {
+    "name": "blade",
+    "state": "ready",
+    "controller": "libvirt",
+    "jobs": 1,
+    "waiting": 2,
+    "max_jobs": 2,
+    "since": "2026-11-24T03:00:00.000000Z",
+    "idle_until": None,
+    "started_by_us": True,
+    "draining": False,
+    "trouble": None,
+    "next_try": None,
+    "alarm": None,
+}
+SICK = {
+    "state": "failed",
+    "jobs": 0,
+    "waiting": 0,
+    "trouble": "Host ночь: its machine does not start.",
+    "next_try": "2026-11-24T03:15:00.000000Z",
+}
+TESTED = {
+    "name": "blade",
+    "ok": False,
+    "steps": [
+        {"step": "machine", "ok": True, "text": "controller libvirt: running"},
+        {"step": "address", "ok": False, "text": "10.0.0.7 port 22: no answer; see host_name and port"},
+    ],
+}
 METRIC: dict[str, Any] = dict.fromkeys(("text", "mean", "variance", "count", "sum", "min", "max"))
 DRY_RUN = {
     "command": "make report",
@@ -87,6 +117,8 @@ GETS: dict[str, object] = {
     "/type": [COMMAND_TYPE],
     "/type/command": COMMAND_TYPE,
     "/host": ["blade", "ночь"],
+    "/hosts": [BLADE, BLADE | {"name": "ночь"} | SICK],
+    "/host/blade": BLADE,
     "/user": ["root", "anna"],
     "/user/anna/permissions": [
         [
@@ -115,4 +147,6 @@ CHANGES: dict[str, object] = {
     "PUT /job/14": "done",
     "DELETE /job/17": "done",
     "PUT /queue/night": "done",
+    "POST /host/blade/drain": "done",
+    "POST /host/blade/test": TESTED,
 }

@@ -9,6 +9,7 @@ import pytest
 from batchd_cli.client import Client, Period, Permission, Schedule
 
 from .conftest import COMMAND_TYPE, JOB, QUEUE, Manager
+from .played import BLADE, TESTED
 
 SINCE = datetime(2026, 11, 24, 22, tzinfo=UTC)
 METRIC = {"name": "m", "time": "2026-11-24T03:00:00.000000Z", "daemon": "Both", "kind": "g", "value": 3}
@@ -69,6 +70,13 @@ CALLS: list[tuple[str, object, Callable[[Client], object]]] = [
     ("GET /type", [COMMAND_TYPE], lambda client: client.job_types()),
     ("GET /type/t", COMMAND_TYPE, lambda client: client.job_type("t")),
     ("GET /host", ["h"], lambda client: client.hosts()),
+    ("GET /hosts", [BLADE], lambda client: client.host_states()),
+    ("GET /host/h", BLADE, lambda client: client.host("h")),
+    ("POST /host/h/start", "done", lambda client: client.start_host("h")),
+    ("POST /host/h/stop", "done", lambda client: client.stop_host("h")),
+    ("POST /host/h/drain", "done", lambda client: client.drain_host("h")),
+    ("POST /host/h/resume", "done", lambda client: client.resume_host("h")),
+    ("POST /host/h/test", TESTED, lambda client: client.test_host("h")),
     ("GET /user", ["anna"], lambda client: client.users()),
     ("POST /user", "bob", lambda client: client.create_user("bob", "pw")),
     ("PUT /user/bob", "done", lambda client: client.set_password("bob", "pw")),
