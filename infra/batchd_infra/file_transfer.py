@@ -3,38 +3,30 @@
 import hashlib
 import os
 import posixpath
-import shlex
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import paramiko
 
+from batchd_infra.folder_copies import PART, TarMissing, Tree, get_folder, put_folder, sizes_there, tree_of
+from batchd_infra.remote_paths import by_sh, glob_script, plain, word
 from batchd_infra.sftp_pipeline import read_pieces, request_bytes, write_pieces
 from batchd_infra.ssh import SshConnection
-from batchd_infra.ssh_errors import SshError, TooSlow, Unreachable
+from batchd_infra.transfer_errors import (
+    SILENCE_SECONDS,
+    Meter,
+    Progress,
+    TransferCut,
+    TransferFailed,
+    about,
+)
 
-Progress = Callable[[int, int], None]
-PART = ".part"
-PROGRESS_SECONDS = 1.0
-SILENCE_SECONDS = 60.0
+__all__ = ["FileTransfer", "Progress", "TransferCut", "TransferFailed"]
+
 CHECKSUM_SECONDS = 3600.0
-
-
-class TransferFailed(SshError):
-    """A file that could not be copied, and why; the target is as it was before."""
-
-    def __init__(self, path: str, why: str) -> None:
-        self.path = path
-        self.why = why
-        super().__init__(f"{path}: {why}")
-
-
-class TransferCut(TransferFailed, Unreachable):
-    """The connection was cut meanwhile: the same call may be made again."""
 
 
 class FileTransfer:
@@ -50,52 +42,97 @@ class FileTransfer:
     def put(self, local: Path, remote: str, progress: Progress | None = None, checksum: bool = False) -> None:
         """A file, or a folder with all that is in it."""
         remote = plain(remote)
-        with self._sftp() as sftp, _about(str(local)):
-            meter = Meter(_local_bytes(local), progress)
-            self._put(sftp, local, remote, meter, checksum)
-            meter.end()
+        with about(str(local)):
+            tree = tree_of(local) if local.is_dir() else Tree(sizes={"": local.stat().st_size})
+        meter = Meter(tree.total, progress)
+        if not local.is_dir():
+            with self._sftp() as sftp:
+                self._put_file(sftp, local, remote, meter, checksum)
+        elif any("\n" in name for name in tree.sizes):  # such names cannot be compared by lines
+            self._put_by_sftp(local, remote, tree, meter, checksum)
+        else:
+            try:
+                put_folder(self._connection, local, remote, tree, meter, checksum=checksum)
+            except TarMissing:
+                self._put_by_sftp(local, remote, tree, meter, checksum)
+        meter.end()
 
     def get(self, remote: str, local: Path, progress: Progress | None = None, checksum: bool = False) -> None:
         """A file, or a folder with all that is in it."""
         remote = plain(remote)
-        with self._sftp() as sftp, _about(remote):
-            meter = Meter(_remote_bytes(sftp, remote), progress)
-            self._get(sftp, remote, local, meter, checksum)
-            meter.end()
+        with self._sftp() as sftp:
+            with about(remote):
+                seen = sftp.stat(os.fsencode(remote))
+            if not stat.S_ISDIR(seen.st_mode or 0):
+                meter = Meter(seen.st_size or 0, progress)
+                self._get_file(sftp, remote, local, meter, checksum)
+                meter.end()
+                return
+        self._get_folder(remote, local, progress, checksum)
 
     def glob(self, pattern: str) -> list[str]:
         """The remote paths that match, sorted; a name without wildcards matches itself, where it is there."""
-        said = self._shell(_glob_script(plain(pattern)), pattern)
+        said = self._shell(glob_script(pattern), pattern)
         return sorted(os.fsdecode(name) for name in said.split(b"\0") if name)
 
     def is_newer(self, remote: str, than: str) -> bool:
-        return bool(self._shell(f"if [ {_word(remote)} -nt {_word(than)} ]; then echo newer; fi", remote))
+        return bool(self._shell(f"if [ {word(remote)} -nt {word(than)} ]; then echo newer; fi", remote))
 
     def make_folder(self, remote: str) -> None:
         """For us alone; with its parents."""
-        self._shell(f"umask 077; mkdir -p {_word(remote)}", remote)
+        self._shell(f"umask 077; mkdir -p {word(remote)}", remote)
 
     def remove_tree(self, remote: str) -> None:
-        self._shell(f"rm -rf {_word(remote)}", remote)
+        self._shell(f"rm -rf {word(remote)}", remote)
 
-    def _put(
-        self, sftp: paramiko.SFTPClient, local: Path, remote: str, meter: "Meter", checksum: bool
+    def _put_by_sftp(self, local: Path, remote: str, tree: Tree, meter: Meter, checksum: bool) -> None:
+        """File by file: slower, and the folder grows in its place."""
+        with self._sftp() as sftp:
+            for name in ("", *sorted(tree.folders)):
+                with suppress(OSError):
+                    sftp.mkdir(os.fsencode(posixpath.join(remote, name)), 0o700)
+            for name in tree.sizes:
+                self._put_file(sftp, local / name, posixpath.join(remote, name), meter, checksum)
+            for name, target in tree.links.items():
+                with about(str(local / name)):
+                    sftp.symlink(os.fsencode(target), os.fsencode(posixpath.join(remote, name)))
+
+    def _get_folder(self, remote: str, local: Path, progress: Progress | None, checksum: bool) -> None:
+        try:
+            with about(remote):
+                sizes = sizes_there(self._connection, remote)
+        except TransferFailed as error:
+            if not isinstance(error.__cause__, TarMissing):
+                raise
+            with self._sftp() as sftp, about(remote):
+                meter = Meter(_bytes_there(sftp, remote), progress)
+                self._get_by_sftp(sftp, remote, local, meter, checksum)
+        else:
+            meter = Meter(sum(sizes.values()), progress)
+            get_folder(self._connection, remote, local, sizes, meter, checksum=checksum)
+        meter.end()
+
+    def _get_by_sftp(
+        self, sftp: paramiko.SFTPClient, remote: str, local: Path, meter: Meter, checksum: bool
     ) -> None:
-        if not local.is_dir():
-            self._put_file(sftp, local, remote, meter, checksum)
-            return
-        with suppress(OSError):
-            sftp.mkdir(os.fsencode(remote), 0o700)
-        for entry in sorted(local.iterdir()):
-            _refuse_link(entry)
-            self._put(sftp, entry, posixpath.join(remote, entry.name), meter, checksum)
+        local.mkdir(exist_ok=True)
+        for entry in sorted(sftp.listdir_attr(remote), key=lambda entry: entry.filename):
+            path, mode = posixpath.join(remote, entry.filename), entry.st_mode or 0
+            if stat.S_ISDIR(mode):
+                self._get_by_sftp(sftp, path, local / entry.filename, meter, checksum)
+            elif stat.S_ISREG(mode):
+                self._get_file(sftp, path, local / entry.filename, meter, checksum)
+            else:
+                raise TransferFailed(
+                    path, "is neither a file nor a folder, and there is no tar on that machine"
+                )
 
     def _put_file(
-        self, sftp: paramiko.SFTPClient, local: Path, remote: str, meter: "Meter", checksum: bool
+        self, sftp: paramiko.SFTPClient, local: Path, remote: str, meter: Meter, checksum: bool
     ) -> None:
         beside = os.fsencode(remote + PART)
         size = _request_bytes(sftp)
-        with _about(str(local)), local.open("rb") as source:
+        with about(str(local)), local.open("rb") as source:
             begun = os.fstat(source.fileno())
             digest = hashlib.sha256()
             with sftp.open(beside, "wb") as target:
@@ -110,30 +147,20 @@ class FileTransfer:
             sftp.chmod(beside, stat.S_IMODE(begun.st_mode) & 0o777)
             sftp.posix_rename(beside, os.fsencode(remote))
 
-    def _get(
-        self, sftp: paramiko.SFTPClient, remote: str, local: Path, meter: "Meter", checksum: bool
-    ) -> None:
-        mode = sftp.stat(os.fsencode(remote)).st_mode or 0
-        if not stat.S_ISDIR(mode):
-            self._get_file(sftp, remote, local, meter, checksum)
-            return
-        local.mkdir(exist_ok=True)
-        for name in sorted(sftp.listdir(remote)):
-            self._get(sftp, posixpath.join(remote, name), local / name, meter, checksum)
-
     def _get_file(
-        self, sftp: paramiko.SFTPClient, remote: str, local: Path, meter: "Meter", checksum: bool
+        self, sftp: paramiko.SFTPClient, remote: str, local: Path, meter: Meter, checksum: bool
     ) -> None:
         beside = local.with_name(local.name + PART)
         digest = hashlib.sha256()
-        with _about(remote), sftp.open(os.fsencode(remote), "rb") as source:
+        with about(remote), sftp.open(os.fsencode(remote), "rb") as source:
             begun = source.stat()
             total = begun.st_size or 0
             with beside.open("wb") as target:
                 for piece in read_pieces(sftp, source, total, _request_bytes(sftp)):
                     target.write(piece)
-                    digest.update(piece)
                     meter.add(len(piece))
+                    if checksum:
+                        digest.update(piece)
             arrived, now = beside.stat().st_size, source.stat().st_size
             if arrived != total or now != total:
                 raise TransferFailed(remote, f"it changed meanwhile: {total} bytes before, {now} after")
@@ -143,17 +170,15 @@ class FileTransfer:
             beside.replace(local)
 
     def _compare(self, remote: str, digest: str, named: str) -> None:
-        said = self._shell(f"sha256sum <{_word(remote)}", named, timeout_seconds=CHECKSUM_SECONDS)
+        said = self._shell(f"sha256sum <{word(remote)}", named, timeout_seconds=CHECKSUM_SECONDS)
         theirs = said.split()[0].decode(errors="replace") if said.split() else "none"
         if theirs != digest:
             raise TransferFailed(named, f"the checksums differ: here {digest}, there {theirs}")
 
     def _shell(self, script: str, named: str, *, timeout_seconds: float = 300) -> bytes:
         """What a script says there, by a POSIX shell whatever the login's is."""
-        with _about(named):
-            finished = self._connection.run(
-                f"exec /bin/sh -c {shlex.quote(script)}", timeout_seconds=timeout_seconds
-            )
+        with about(named):
+            finished = self._connection.run(by_sh(script), timeout_seconds=timeout_seconds)
         if finished.exit_code != 0:
             raise TransferFailed(named, finished.stderr.decode(errors="replace").strip() or "it failed there")
         return finished.stdout
@@ -168,61 +193,6 @@ class FileTransfer:
             yield sftp
 
 
-class Meter:
-    """Tells how far it has come, not too often."""
-
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._total = total
-        self._progress = progress
-        self._done = 0
-        self._told = time.monotonic()
-
-    def add(self, count: int) -> None:
-        self._done += count
-        if self._progress is not None and time.monotonic() - self._told >= PROGRESS_SECONDS:
-            self._told = time.monotonic()
-            self._progress(self._done, self._total)
-
-    def end(self) -> None:
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-
-def plain(remote: str) -> str:
-    """`~` is where a login begins, which neither SFTP nor a quoted word knows."""
-    if remote == "~":
-        return "."
-    return remote[2:].lstrip("/") or "." if remote.startswith("~/") else remote
-
-
-def _word(remote: str) -> str:
-    path = plain(remote)
-    return shlex.quote(path if path.startswith("/") else f"./{path}")
-
-
-@contextmanager
-def _about(named: str) -> Iterator[None]:
-    """The file's name to every error that has none yet."""
-    try:
-        yield
-    except TransferFailed:
-        raise
-    except TooSlow as error:
-        raise TransferCut(named, str(error)) from error
-    except Unreachable as error:
-        raise TransferCut(named, str(error)) from error
-    except SshError as error:
-        raise TransferFailed(named, str(error)) from error
-    except TimeoutError as error:
-        raise TransferCut(named, f"nothing moved for {SILENCE_SECONDS:g} s") from error
-    except (EOFError, paramiko.SSHException) as error:
-        raise TransferCut(named, f"the connection was cut ({error or 'it ended'})") from error
-    except OSError as error:
-        if str(error) in ("Socket is closed", "Socket connection was closed"):
-            raise TransferCut(named, "the connection was cut") from error
-        raise TransferFailed(named, error.strerror or str(error)) from error
-
-
 def _pieces(source: BinaryIO, size: int, digest: "hashlib._Hash | None") -> Iterator[bytes]:
     while piece := source.read(size):
         if digest is not None:
@@ -235,30 +205,10 @@ def _request_bytes(sftp: paramiko.SFTPClient) -> int:
     return request_bytes(channel.get_transport().remote_version if channel else "")
 
 
-def _refuse_link(entry: Path) -> None:
-    if entry.is_symlink():
-        raise TransferFailed(str(entry), "is a link, and links in folders are not followed")
-
-
-def _local_bytes(local: Path) -> int:
-    if not local.is_dir():
-        return local.stat().st_size
-    return sum(path.stat().st_size for path in local.rglob("*") if path.is_file() and not path.is_symlink())
-
-
-def _remote_bytes(sftp: paramiko.SFTPClient, remote: str) -> int:
-    seen = sftp.stat(os.fsencode(remote))
-    if not stat.S_ISDIR(seen.st_mode or 0):
-        return seen.st_size or 0
-    return sum(_remote_bytes(sftp, posixpath.join(remote, name)) for name in sftp.listdir(remote))
-
-
-def _glob_script(pattern: str) -> str:
-    quoted = "".join(char if char in "*?[]!-^" else shlex.quote(char) for char in pattern)
-    one = _word(pattern) if not pattern.startswith("/") else shlex.quote(pattern)
-    relative = quoted if pattern.startswith("/") else f"./{quoted}"
-    shown = 'printf "%s\\0" "$f"' if pattern.startswith("/") else 'printf "%s\\0" "${f#./}"'
-    return (
-        f'f={one}; if [ -e "$f" ] || [ -L "$f" ]; then {shown}; exit; fi; '
-        f'for f in {relative}; do if [ -e "$f" ] || [ -L "$f" ]; then {shown}; fi; done'
+def _bytes_there(sftp: paramiko.SFTPClient, remote: str) -> int:
+    return sum(
+        _bytes_there(sftp, posixpath.join(remote, entry.filename))
+        if stat.S_ISDIR(entry.st_mode or 0)
+        else entry.st_size or 0
+        for entry in sftp.listdir_attr(remote)
     )

@@ -12,6 +12,7 @@ from paramiko.common import MSG_CHANNEL_REQUEST
 from batchd_infra.ssh_errors import CommandEnded, SshError, TooSlow, Unreachable
 
 FULL_PAUSE_SECONDS = 0.1
+_PIECE_BYTES = 1 << 16
 _SIGNAL_OF = "batchd_exit_signal"
 
 
@@ -55,14 +56,37 @@ class SshChannel:
 
     def read(self, limit_bytes: int, *, timeout_seconds: float | None = None) -> bytes:
         """What has come of stdout; waits for the first byte of it. Raises CommandEnded, Unreachable."""
-        self.raw.settimeout(self._answer_seconds if timeout_seconds is None else timeout_seconds)
-        with self.translated():
-            data = self.raw.recv(limit_bytes)
+        seconds = self._answer_seconds if timeout_seconds is None else timeout_seconds
+        data = self.read_some(limit_bytes, timeout_seconds=seconds)
         if not data:
             code, signal = self.ended(self._answer_seconds)
             how = f"with exit code {code}" if signal is None else f"by signal {signal}"
             raise CommandEnded(f"{self.where}: what was to stay there ended {how}: {self._last_words()}")
         return data
+
+    def read_some(self, limit_bytes: int, *, timeout_seconds: float) -> bytes:
+        """As `read`; nothing at the end, whatever that is."""
+        self.raw.settimeout(timeout_seconds)
+        with self.translated():
+            return self.raw.recv(limit_bytes)
+
+    def end_input(self) -> None:
+        with self.translated():
+            self.raw.shutdown_write()
+
+    def has_ended(self, within_seconds: float = 2) -> bool:
+        """Whether the command, not the connection, has come to its end."""
+        return self.raw.status_event.wait(within_seconds) and self.raw.exit_status != -1
+
+    def rest(self, timeout_seconds: float) -> tuple[int | None, bytes, bytes]:
+        """Exit code, and what is still to be said on stdout and stderr. Raises Unreachable."""
+        said, problem = bytearray(), bytearray()
+        while piece := self.read_some(_PIECE_BYTES, timeout_seconds=timeout_seconds):
+            said += piece
+        with self.translated():
+            while piece := self.raw.recv_stderr(_PIECE_BYTES):
+                problem += piece
+        return self.ended(timeout_seconds)[0], bytes(said), bytes(problem)
 
     def _last_words(self) -> str:
         said = self.raw.recv_stderr(1000) if self.raw.recv_stderr_ready() else b""
