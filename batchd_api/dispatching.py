@@ -19,6 +19,8 @@ from batchd_api.host_desk import HostDesk
 from batchd_api.hosting import HostPace, Wakers, build_hosting, host_views
 from batchd_api.launches import Launches, LaunchSettings
 from batchd_api.mirror import Mirror
+from batchd_api.notifier import Notifier
+from batchd_api.outbox import Outbox
 from batchd_api.page_url import page_url
 from batchd_api.parts import Parts
 from batchd_api.pools import Pools
@@ -50,11 +52,14 @@ class Dispatching:
     mirror: Mirror
     watch: Watch
     desk: HostDesk | None = None
+    notifier: Notifier | None = None
 
     def start(self) -> list[asyncio.Task[object]]:
         desk = [asyncio.create_task(self.desk.run(), name="hosts")] if self.desk else []
+        notifier = [asyncio.create_task(self.notifier.run(), name="notifier")] if self.notifier else []
         return [
             *desk,
+            *notifier,
             asyncio.create_task(self.mirror.run(), name="mirror"),
             asyncio.create_task(self.watch.notice(), name="watch"),
             asyncio.create_task(self.dispatcher.run(), name="dispatcher"),
@@ -112,7 +117,9 @@ def build_dispatching(
         ),
         changed=lambda: dispatcher.wake(),
     )
-    recorder, wakers = Recorder(database), Wakers()
+    targets = settings.notify.targets
+    outbox = Outbox(database, parts.job_types, tuple(targets), page_url(settings))
+    recorder, wakers = Recorder(database, outbox), Wakers()
     launches = Launches(database, parts.job_types, _launch_settings(parts), parts.hosts)
     hosting = build_hosting(
         parts,
@@ -141,7 +148,13 @@ def build_dispatching(
         progress=ProgressNotes(database, parts.job_types),
     )
     wakers.dispatcher = dispatcher.wake
-    return Dispatching(dispatcher=dispatcher, mirror=mirror, watch=watch, desk=hosting.desk)
+    return Dispatching(
+        dispatcher=dispatcher,
+        mirror=mirror,
+        watch=watch,
+        desk=hosting.desk,
+        notifier=Notifier(outbox, targets, clock=clock) if targets else None,
+    )
 
 
 def _poll_timeout_seconds(parts: Parts) -> float:

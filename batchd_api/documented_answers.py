@@ -52,6 +52,7 @@ _MOMENT = "2026-11-24T22:00:04.120000Z"
 _QUEUE = {
     "name": "night", "title": "Renders of the night", "enabled": True, "schedule_name": "night",
     "host_name": None, "autostart_job_count": None, "max_jobs": 2, "open": False, "next_change": _MOMENT,
+    "expected_end": None, "notify": ["queue-empty:ops"],
 }  # fmt: skip
 _JOB = {
     "id": 17, "queue": "night", "type": "command", "seq": 3, "user_name": "ann",
@@ -59,6 +60,7 @@ _JOB = {
     "host_name": None, "notes": None, "started_time": "2026-11-24T22:00:03.900000Z", "result_time": _MOMENT,
     "exit_code": 0, "stdout": "hello\n", "stderr": "", "params": {"command": "echo", "args": "hello"},
     "reason": None, "flow_run_id": None, "flow_run_url": None, "working_directory": None, "timeout": None,
+    "notify": None, "progress": None, "expected_end": None,
     "silence": None, "kill_after": None, "output_limit": None, "output_cut": False,
 }  # fmt: skip
 _RESULTS = [

@@ -33,6 +33,11 @@ _PERIODS: Schema = {
         "required": ["begin", "end"],
     },
 }
+_NOTICES: Schema = {
+    "type": ["array", "string", "null"],
+    "items": {"type": "string"},
+    "description": "EVENT[,EVENT…][:TARGET] with fail, done, long, queue-empty; an empty list: nobody",
+}
 _QUEUE: Fields = {
     "title": _TEXT_OR_NULL,
     "enabled": {"type": ["boolean", "null"]},
@@ -40,6 +45,7 @@ _QUEUE: Fields = {
     "host_name": _TEXT_OR_NULL,
     "autostart_job_count": _COUNT_OR_NULL,
     "max_jobs": _COUNT_OR_NULL,
+    "notify": _NOTICES,
 }
 _JOB: Fields = {
     "params": _TEXTS,
@@ -47,6 +53,7 @@ _JOB: Fields = {
     "start_time": _TIME_OR_NULL,
     "notes": _TEXT_OR_NULL,
     "working_directory": _TEXT_OR_NULL,
+    "notify": _NOTICES,
 }
 _LIMITS: Fields = {
     **dict.fromkeys(DURATIONS, _DURATION),

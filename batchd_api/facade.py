@@ -111,6 +111,7 @@ def _services(parts: FacadeParts, counts: HttpCounts) -> Services:
         variables=parts.variables,
         prefect_ui_url=parts.options.prefect_ui_url,
         default_syntax=parts.options.default_syntax,
+        notify_targets=parts.options.notify_targets,
         file_roots=parts.file_roots,
     )
     passwords = parts.passwords or Passwords(static_salt=parts.options.static_salt)

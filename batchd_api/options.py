@@ -33,3 +33,4 @@ class FacadeOptions:
     memory_metrics: bool = True
     http_metrics: bool = True
     prometheus_open: bool = False
+    notify_targets: tuple[str, ...] = ()

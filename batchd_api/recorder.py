@@ -17,6 +17,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from batchd_api.db.session import Database
 from batchd_api.db.tables import IS_ALIVE, NOTE, attempts, jobs, output
 from batchd_api.errors import BatchdError, QueueNotFound
+from batchd_api.outbox import Outbox
 from batchd_api.services.job_order import next_seq
 from batchd_api.services.queues import lock_queue
 from batchd_api.services.run_counts import count_end, count_start
@@ -61,8 +62,9 @@ class Attempt:
 class Recorder:
     """Writes for one dispatcher's attempts."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox | None = None) -> None:
         self._database = database
+        self._outbox = outbox
 
     def alive(self, dispatcher: str) -> list[Attempt]:
         """This dispatcher's attempts that have not ended, oldest first."""
@@ -147,6 +149,8 @@ class Recorder:
                 _again_or_failed(
                     connection, attempt, reason or f"exit code {outcome.exit_code}", on_fail, now
                 )
+            if self._outbox is not None:
+                self._outbox.job_ended(connection, attempt.job_id, now)
 
     def note(self, attempt: Attempt, text: str, now: datetime) -> None:
         """A line of ours among its output: how far its files are, what its host said."""

@@ -19,10 +19,12 @@ from batchd_api.permissions import DEFAULT_HOST
 from batchd_api.statuses import JobStatus
 from batchd_api.times import parse_time
 from batchd_flows.limits import Limits
+from batchd_flows.notices import Notice, NoticeError, parse_notices
 
 MAX_NAME_LENGTH = 64
 MAX_COUNT = 2**31 - 1
 MAX_PATH_LENGTH = 4096
+MAX_NOTICES = 20
 ALL_STATUSES = tuple(JobStatus)
 CLEARED_HOST = "*"
 
@@ -46,6 +48,7 @@ class NewJob:
     notes: str | None = None
     status: JobStatus = JobStatus.NEW
     working_directory: str | None = None
+    notify: tuple[Notice, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
 
@@ -59,7 +62,7 @@ class Beside:
 
 @dataclass(frozen=True, kw_only=True)
 class JobChange:
-    """`values`: of `host_name notes start_time working_directory` what is to be written, None to clear."""
+    """`values`: of `host_name notes start_time working_directory notify` what is written, None clears it."""
 
     status: JobStatus | None = None
     params: Mapping[str, Any] | None = None
@@ -78,6 +81,7 @@ class NewQueue:
     host_name: str | None = None
     autostart_job_count: int | None = None
     max_jobs: int | None = None
+    notify: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +106,7 @@ def new_job(body: Mapping[str, Any]) -> NewJob:
         notes=text_in(body, "notes"),
         status=status,
         working_directory=_folder(body) or None,
+        notify=_notices(body) or (),
         limits=limits_in(body),
     )
 
@@ -114,6 +119,8 @@ def job_change(body: Mapping[str, Any]) -> JobChange:
         values["start_time"] = _time(body, "start_time")
     if (folder := _folder(body)) is not None:
         values["working_directory"] = folder or None
+    if (notices := _notices(body)) is not None:
+        values["notify"] = notices
     return JobChange(
         status=_status(body, "status"),
         params=_params(body),
@@ -135,6 +142,7 @@ def new_queue(body: Mapping[str, Any]) -> NewQueue:
         host_name=text_in(body, "host_name"),
         autostart_job_count=_count(body, "autostart_job_count"),
         max_jobs=_count(body, "max_jobs"),
+        notify=_notices(body) or (),
     )
 
 
@@ -152,6 +160,8 @@ def queue_change(body: Mapping[str, Any]) -> dict[str, Any]:
     max_jobs = _count(body, "max_jobs", minimum=0)
     if max_jobs is not None:
         values["max_jobs"] = max_jobs or None
+    if (notices := _notices(body)) is not None:
+        values["notify"] = notices
     return values
 
 
@@ -287,6 +297,20 @@ def _folder(body: Mapping[str, Any]) -> str | None:
             '"working_directory" must be the full path of a folder, such as /data/films, in one line.'
         )
     return value
+
+
+def _notices(body: Mapping[str, Any]) -> tuple[Notice, ...] | None:
+    """A text or a list of texts; none of them is a wish to hear nothing any more."""
+    value = body.get("notify")
+    if value is None:
+        return None
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or len(texts) > MAX_NOTICES:
+        raise Invalid('"notify" must be a text such as "fail,done:ops", or a list of such.')
+    try:
+        return parse_notices(_clean("notify", text) for text in texts if text != "")
+    except NoticeError as error:
+        raise Invalid(f'"notify": {error}.') from error
 
 
 def _params(body: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from batchd_api.settings_records import (
     LogLevel,
     ManagerSettings,
     MetricsSettings,
+    NotifySettings,
     PrefectSettings,
     ScrapeAccess,
     Settings,
@@ -163,6 +164,7 @@ def _read_settings(top: Fields, environ: Mapping[str, str]) -> Settings:
         dispatcher=_read_dispatcher(top.section("dispatcher"), environ),
         metrics=_read_metrics(top.section("metrics")),
         storage=_read_storage(top.section("storage")),
+        notify=_read_notify(top.section("notify")),
         default_template_syntax=given_or(
             top.choice("default_template_syntax", TemplateSyntax), TemplateSyntax.SHELL
         ),
@@ -367,6 +369,14 @@ def _read_metrics(section: Fields) -> MetricsSettings:
     )
     section.finish()
     return settings
+
+
+def _read_notify(section: Fields) -> NotifySettings:
+    targets = {name: SecretStr(url) for name, url in section.text_map("targets").items()}
+    if any(":" in name or "," in name for name in targets):
+        raise section.error("targets", "has a name with a colon or a comma in it")
+    section.finish()
+    return NotifySettings(targets=MappingProxyType(targets))
 
 
 def _read_storage(section: Fields) -> StorageSettings:

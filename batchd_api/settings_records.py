@@ -145,6 +145,13 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NotifySettings:
+    """`targets`: name → address in the form of Apprise, with its secrets."""
+
+    targets: Mapping[str, SecretStr] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The whole file. `connection_string` None: a SQLite file in `state_directory`."""
 
@@ -160,6 +167,7 @@ class Settings:
     dispatcher: DispatcherSettings = DispatcherSettings()
     metrics: MetricsSettings = MetricsSettings()
     storage: StorageSettings = StorageSettings()
+    notify: NotifySettings = NotifySettings()
     default_template_syntax: TemplateSyntax = TemplateSyntax.SHELL
     default_scripts_directory: Path = Path("scripts")
     variables: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS, repr=False)

@@ -35,6 +35,7 @@ class Order(TypedDict, total=False):
     silence: float | str | None
     kill_after: float | str | None
     output_limit: int | str | None
+    notify: list[str] | None
 
 
 class JobCalls(Calls):

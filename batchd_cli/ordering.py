@@ -35,6 +35,7 @@ class Ordered:
     silence: str | None
     kill_after: str | None
     output_limit: str | None
+    notify: tuple[str, ...]
 
 
 def order_options(function: F) -> F:
@@ -72,6 +73,12 @@ def order_options(function: F) -> F:
         click.option(
             "--output-limit", metavar="SIZE", help="Keep so much of stdout and of stderr, as in 500M; 0: all."
         ),
+        click.option(
+            "--notify",
+            metavar="EVENTS[:TARGET]",
+            multiple=True,
+            help="Tell TARGET when it is fail, done or long, as in fail,done:ops. May be repeated.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -107,6 +114,7 @@ def placed(session: Session, ordered: Ordered) -> Placed:
             "silence": ordered.silence,
             "kill_after": ordered.kill_after,
             "output_limit": ordered.output_limit,
+            "notify": list(ordered.notify) or None,
         },
     )
 

@@ -73,6 +73,7 @@ class Job(Record):
     stderr: str | None = None
     params: Mapping[str, str]
     working_directory: str | None = None
+    notify: tuple[str, ...] | None = None
     timeout: float | None = None
     silence: float | None = None
     kill_after: float | None = None
@@ -90,6 +91,8 @@ class Job(Record):
 
     @classmethod
     def _value(cls, name: str, value: Any) -> Any:
+        if name == "notify" and value is not None:
+            return tuple(value)
         if name == "progress" and value is not None:
             return Progress.from_json(value)
         return _reason(value) if name == "reason" else super()._value(name, value)

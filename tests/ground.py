@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import event, func, insert, select, update
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import attempts, flow_runs, jobs, output, schedules
+from batchd_api.db.tables import attempts, flow_runs, jobs, output, queues, schedules
 from batchd_api.db.upgrade import upgrade
 from batchd_api.permissions import SUPERUSER, Caller, Grant, Right
 from batchd_api.schemas import NewJob, NewQueue
@@ -108,6 +108,10 @@ class Installation:
         for stream, chunks in streams.items():
             for data in chunks:
                 self.write(job_id, stream, data, number=number)
+
+    def set_queue(self, name: str, **values: Any) -> None:
+        with self.database.write() as connection:
+            connection.execute(update(queues).where(queues.c.name == name).values(values))
 
     def set_attempt(self, job_id: int, **values: Any) -> None:
         with self.database.write() as connection:

@@ -31,6 +31,7 @@ class Ground:
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     prefect_ui_url: str | None = None
     default_syntax: str = "Shell"
+    notify_targets: tuple[str, ...] = ()
     file_roots: FileRoots = field(default_factory=FileRoots)
 
     def known_host(self, name: str) -> str:

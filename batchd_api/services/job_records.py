@@ -14,6 +14,7 @@ from batchd_api.db.tables import NOTE, attempts, flow_runs, jobs, output
 from batchd_api.job_limits import shown_limits
 from batchd_api.services.expected_ends import job_end, progress_record
 from batchd_api.services.ground import Ground
+from batchd_api.services.notices import shown
 from batchd_api.services.reasons import reasons_of
 from batchd_api.services.run_times import usual_seconds
 from batchd_api.times import format_time
@@ -154,6 +155,7 @@ def _record(
         "flow_run_id": row["flow_run_id"],
         "flow_run_url": _flow_run_url(ground, row["flow_run_id"]),
         "working_directory": row["working_directory"],
+        "notify": shown(row["notify"]),
         **shown_limits(row),
         "output_cut": bool(row["output_cut"]),
     }

@@ -32,6 +32,7 @@ from batchd_api.services.job_files import require_files_of_change, require_files
 from batchd_api.services.job_order import IN_LINE, change_row, next_seq, place_beside, prioritize
 from batchd_api.services.job_pages import page_of_all, page_of_queue
 from batchd_api.services.job_records import job_records
+from batchd_api.services.notices import stored
 from batchd_api.services.places import place_of
 from batchd_api.services.queues import lock_queue
 from batchd_api.statuses import AttemptState, JobStatus
@@ -70,6 +71,7 @@ class Jobs:
                 "notes": new.notes,
                 "params": params,
                 "working_directory": new.working_directory,
+                "notify": stored(new.notify, self._ground.notify_targets) if new.notify else None,
                 **asdict(new.limits),
             }
             job_id = int(connection.execute(insert(jobs).values(values).returning(jobs.c.id)).scalar_one())
@@ -82,6 +84,7 @@ class Jobs:
         job_type = self._ground.known_type(new.type)
         host = None if new.host_name is None else self._ground.known_host(new.host_name)
         params = self._params(job_type, new.params)
+        stored(new.notify, self._ground.notify_targets)
         require_files_of_new(self._ground, queue_name, job_type, new)
         with self._ground.database.read() as connection:
             queue = lock_queue(connection, queue_name)
@@ -173,6 +176,8 @@ class Jobs:
             _refuse_under_way(job, "its host")
         if values.get("working_directory", job.working_directory) != job.working_directory:
             _refuse_under_way(job, "its working directory")
+        if "notify" in values:
+            values["notify"] = stored(values["notify"], self._ground.notify_targets)
         self._check_start(queue, values.get("start_time"), self._ground.clock())
         if change.params is not None:
             values["params"] = self._changed_params(job, change.params)

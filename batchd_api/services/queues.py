@@ -14,6 +14,7 @@ from batchd_api.schemas import NewQueue
 from batchd_api.services.deletion import delete_jobs
 from batchd_api.services.expected_ends import QueueEnds
 from batchd_api.services.ground import Ground
+from batchd_api.services.notices import shown, stored
 from batchd_api.services.rows import insert_named
 from batchd_api.statuses import JobStatus
 from batchd_api.times import format_time
@@ -55,13 +56,14 @@ class Queues:
             change = format_time(next_change(schedule, now, zone))
             window = {"open": is_open(schedule, now, zone), "next_change": change}
             window["expected_end"] = format_time(ends.of(row, schedule))
-        return {field: row[field] for field in FIELDS} | window
+        return {field: row[field] for field in FIELDS} | window | {"notify": shown(row["notify"])}
 
     def create(self, caller: Caller, new: NewQueue) -> str:
         host = None if new.host_name is None else self._ground.known_host(new.host_name)
         if host is not None:
             caller.require(Right.CREATE_JOBS, queue=new.name, place=Place(name=host))
         values = {field: getattr(new, field) for field in FIELDS} | {"host_name": host}
+        values["notify"] = stored(new.notify, self._ground.notify_targets)
         with self._ground.database.write() as connection:
             _check_schedule(connection, new.schedule_name)
             insert_named(connection, queues, "queue", values)
@@ -72,6 +74,8 @@ class Queues:
         values = dict(values)
         if values.get("host_name") is not None:
             values["host_name"] = self._ground.known_host(values["host_name"])
+        if "notify" in values:
+            values["notify"] = stored(values["notify"], self._ground.notify_targets)
         with self._ground.database.write() as connection:
             row = lock_queue(connection, name)
             if "host_name" in values and values["host_name"] != row.host_name:

@@ -239,6 +239,7 @@ def _describe(job: Job) -> None:
             ("Not before", job.start_time),
             ("Host", job.host_name),
             ("Directory", job.working_directory),
+            ("Notify", " ".join(job.notify or ()) or None),
             ("Timeout", _seconds(job.timeout)),
             ("Silence", _seconds(job.silence)),
             ("Kill after", _seconds(job.kill_after)),

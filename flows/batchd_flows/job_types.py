@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from batchd_flows.errors import FlowsError
+from batchd_flows.notices import Notice, NoticeError, parse_notices
 from batchd_flows.parameters import (
     Parameter,
     ParameterError,
@@ -105,6 +106,7 @@ class JobType:
     output_limit_bytes: int | None = None
     run_as: str | None = None
     progress: str | None = None
+    notify: tuple[Notice, ...] = ()
     source: Path | None = None
 
     @property
@@ -316,6 +318,7 @@ def _read_job_type(fields: Fields, name: str | None = None) -> JobType:
         output_limit_bytes=fields.size_bytes("output_limit"),
         run_as=fields.text("run_as"),
         progress=_read_progress(fields),
+        notify=_read_notify(fields),
         source=fields.path,
     )
 
@@ -330,6 +333,13 @@ def _read_progress(fields: Fields) -> str | None:
     except ProgressError as error:
         raise fields.error("progress", str(error)) from error
     return text
+
+
+def _read_notify(fields: Fields) -> tuple[Notice, ...]:
+    try:
+        return parse_notices(fields.texts("notify") or ())
+    except NoticeError as error:
+        raise fields.error("notify", str(error)) from error
 
 
 def _read_template(fields: Fields) -> tuple[str, ...]:
