@@ -78,13 +78,13 @@ _METRIC = {
     "mean": None, "variance": None, "count": None, "sum": None, "min": None, "max": None,
 }  # fmt: skip
 _TREE = {"batchd": {"jobs": {"New": {"type": "g", "val": 4}}}}
-_HOSTS = ["__default__", "farm"]
-
 _HOST = {
     "name": "farm", "state": "ready", "controller": "libvirt", "max_jobs": 2, "since": _MOMENT,
     "idle_until": None, "started_by_us": True, "draining": False, "trouble": None, "next_try": None,
     "alarm": None, "jobs": 1, "waiting": 0,
 }  # fmt: skip
+_HOSTS = ["__default__", "farm"]
+
 ANSWERS: dict[tuple[str, str], Any] = {
     ("OPTIONS", "/"): ["basic"],
     ("GET", "/health"): {"alive": True, "database": "ok", "prefect": "ok", "dispatchers": 1},
@@ -118,8 +118,6 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("GET", "/type"): [_TYPE],
     ("GET", "/type/{name}"): _TYPE,
     ("GET", "/host"): ["farm"],
-    ("GET", "/whoami"): {"name": "ann", "permissions": [_RIGHT]},
-    ("GET", "/user"): ["ann", "root"],
     ("GET", "/hosts"): [_HOST],
     ("GET", "/host/{name}"): _HOST,
     ("POST", "/host/{name}/test"): {
@@ -127,6 +125,8 @@ ANSWERS: dict[tuple[str, str], Any] = {
         "ok": False,
         "steps": [{"step": "address", "ok": False, "text": "10.0.0.7 port 22: no answer"}],
     },
+    ("GET", "/whoami"): {"name": "ann", "permissions": [_RIGHT]},
+    ("GET", "/user"): ["ann", "root"],
     ("POST", "/user"): "ann",
     ("GET", "/user/{name}/permissions"): [[5, {"user_name": "ann", **_RIGHT}]],
     ("POST", "/user/{name}/permissions"): 5,

@@ -133,8 +133,8 @@ def _services(parts: FacadeParts, counts: HttpCounts) -> Services:
         is_scraped_openly=parts.options.prometheus_open,
         metric_history=MetricHistory(parts.database),
         choices=Choices(ground, queues),
-        health=Health(parts.database, parts.clock, parts.prefect_state),
         hosts=HostStates(ground),
+        health=Health(parts.database, parts.clock, parts.prefect_state),
         web_client=WebClient(parts.options.static_path, parts.options.prefect_ui_url),
         body_limit_bytes=parts.options.body_limit_bytes,
     )

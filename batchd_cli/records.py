@@ -218,9 +218,6 @@ class Period(Record):
     end: str
 
 
-class Schedule(Record):
-    """`weekdays` None = any day, `time` None = any time."""
-
 class Host(Record):
     """`state`: off, on, starting, ready, draining, stopping, failed. `jobs` run there, `waiting` want to."""
 
@@ -264,6 +261,9 @@ class HostTest(Record):
             return tuple(HostTestStep.from_json(one) for one in value)
         return super()._value(name, value)
 
+
+class Schedule(Record):
+    """`weekdays` None = any day, `time` None = any time."""
 
     name: str
     weekdays: tuple[str, ...] | None = None
