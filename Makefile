@@ -6,7 +6,7 @@ TESTS ?= tests
 PYTEST := $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install run demo test test-slow lint format bench
+.PHONY: help install run demo test test-slow soak lint format bench
 
 help:
 	@echo "make demo        set up, start everything on loopback and run three jobs   (KEEP=1: leave it running)"
@@ -39,6 +39,10 @@ test: install
 
 test-slow: install
 	$(PYTEST) -m slow --timeout 900 $(TESTS)
+
+# Ten minutes, or SECONDS=120; SEED=… repeats a run.
+soak: install
+	@$(BIN)/python -m tests.reliability.soak $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 lint: install
 	$(BIN)/ruff check .

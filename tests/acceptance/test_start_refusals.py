@@ -125,7 +125,7 @@ def test_a_configuration_that_is_not_there(here: Installation) -> None:
     assert str(here.config) in refused(here)
 
 
-def test_a_pair_of_prefect_and_fastapi_that_does_not_work(here: Installation, tmp_path: Path) -> None:
+def test_a20_a_pair_of_prefect_and_fastapi_that_does_not_work(here: Installation, tmp_path: Path) -> None:
     """Only metadata is looked at, so metadata of a newer FastAPI in front of the true one stands for it."""
     info = tmp_path / "packages" / "fastapi-0.160.0.dist-info"
     info.mkdir(parents=True)

@@ -64,7 +64,7 @@ def lives(pid: int, here: Installation) -> bool:
     return pid in here.processes()
 
 
-def test_sigterm_stops_all_but_the_job_which_is_found_again(here: Installation, tmp_path: Path) -> None:
+def test_a2_sigterm_stops_all_but_the_job_which_is_found_again(here: Installation, tmp_path: Path) -> None:
     with running(here) as daemon:
         job = Held(here, tmp_path / "go")
         assert here.prefect_server() is not None
@@ -79,7 +79,7 @@ def test_sigterm_stops_all_but_the_job_which_is_found_again(here: Installation, 
         job.assert_done_with_one_start()
 
 
-def test_a_killed_daemon_leaves_its_server_and_its_job_to_the_next(
+def test_a1_a_killed_daemon_leaves_its_server_and_its_job_to_the_next(
     here: Installation, tmp_path: Path
 ) -> None:
     with running(here) as daemon:

@@ -184,7 +184,7 @@ async def test_a_job_whose_waiting_run_was_deleted_in_prefect_runs_once_in_a_new
     assert daemon.starts(job_id) == [job_id]
 
 
-async def test_a_deleted_jobs_tree_ends_and_its_run_is_removed(daemon, somebody):
+async def test_h7_a_deleted_jobs_tree_ends_and_its_run_is_removed(daemon, somebody):
     pids = daemon.folder / "pids"
     script = f"trap '' TERM; sleep 600 & echo $! $$ > {pids}.new; mv {pids}.new {pids}; wait; sleep 600"
     job_id = daemon.enqueue(script, type="brief")
@@ -263,7 +263,7 @@ async def test_stops_at_any_moment_lose_and_double_nothing(daemon):
 # --- Prefect is away ---
 
 
-async def test_a_job_that_ends_while_prefect_hangs_is_done_and_its_run_is_put_right(
+async def test_a10_a_job_that_ends_while_prefect_hangs_is_done_and_its_run_is_put_right(
     daemon, somebody, prefect_server
 ):
     job_id = daemon.witness(between=until_told(daemon))
@@ -276,7 +276,7 @@ async def test_a_job_that_ends_while_prefect_hangs_is_done_and_its_run_is_put_ri
     assert daemon.starts(job_id) == [job_id]
 
 
-async def test_while_prefect_is_gone_jobs_end_and_wait_and_start_once_when_it_is_back(
+async def test_a12_while_prefect_is_gone_jobs_end_and_wait_and_start_once_when_it_is_back(
     daemon, somebody, prefect_server
 ):
     running = daemon.witness(between=until_told(daemon))
@@ -299,7 +299,7 @@ async def test_while_prefect_is_gone_jobs_end_and_wait_and_start_once_when_it_is
         assert daemon.starts(job_id) == [job_id]
 
 
-async def test_an_empty_prefect_is_filled_again_from_the_rows(daemon, somebody, prefect_server):
+async def test_b9_an_empty_prefect_is_filled_again_from_the_rows(daemon, somebody, prefect_server):
     done, running = daemon.witness(), daemon.witness(between=until_told(daemon))
     daemon.queue("shut", enabled=False)
     waiting, held = daemon.witness("shut"), daemon.witness("shut", status=JobStatus.POSTPONED)

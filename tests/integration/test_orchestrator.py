@@ -108,7 +108,7 @@ class LostAnswer(httpx.AsyncBaseTransport):
         return response
 
 
-async def test_a_write_whose_answer_was_lost_is_made_once(
+async def test_a13_a_write_whose_answer_was_lost_is_made_once(
     orchestrator: Orchestrator, prefect_server: PrefectServer, deployment_id: UUID
 ) -> None:
     other = Orchestrator(prefect_server.api_url, SecretStr(prefect_server.auth_string))
@@ -363,7 +363,7 @@ async def test_a_long_log_is_few_records(
 
 
 @pytest.mark.parametrize("parameters", [{}, {"input": "shot_03.blend"}])
-async def test_a_run_started_by_prefects_own_engine_runs_nothing_and_says_so(
+async def test_a18_a_run_started_by_prefects_own_engine_runs_nothing_and_says_so(
     orchestrator: Orchestrator,
     client: PrefectClient,
     prefect_server: PrefectServer,

@@ -236,7 +236,7 @@ async def test_resuming_a_postponed_job_makes_it_new(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "kind", [StateType.COMPLETED, StateType.FAILED, StateType.RUNNING, StateType.CRASHED]
 )
-async def test_a_state_by_hand_on_a_waiting_run_is_put_back(desk: Desk, kind: StateType) -> None:
+async def test_a19_a_state_by_hand_on_a_waiting_run_is_put_back(desk: Desk, kind: StateType) -> None:
     job_id = desk.enqueue("true", queue="shut")
     run_id = await desk.run_of(job_id, "QueueDisabled")
     await desk.set_state(run_id, kind)
@@ -245,7 +245,7 @@ async def test_a_state_by_hand_on_a_waiting_run_is_put_back(desk: Desk, kind: St
     assert desk.starts(job_id) == 0
 
 
-async def test_a_deleted_waiting_run_is_made_again(desk: Desk) -> None:
+async def test_a19_a_deleted_waiting_run_is_made_again(desk: Desk) -> None:
     job_id = desk.enqueue("true", queue="shut")
     run_id = await desk.run_of(job_id, "QueueDisabled")
     await desk.prefect.delete_flow_run(run_id)
@@ -290,7 +290,7 @@ async def test_cancelling_a_running_run_ends_the_tree_and_then_shows_cancelled(d
         (StateType.SCHEDULED, "AwaitingRetry"),
     ],
 )
-async def test_a_state_by_hand_on_a_running_run_is_put_back_to_running(
+async def test_a19_a_state_by_hand_on_a_running_run_is_put_back_to_running(
     desk: Desk, tmp_path: Path, kind: StateType, name: str | None
 ) -> None:
     gate = tmp_path / "gate"
@@ -305,7 +305,7 @@ async def test_a_state_by_hand_on_a_running_run_is_put_back_to_running(
     assert desk.starts(job_id) == 1
 
 
-async def test_a_deleted_running_run_is_made_again_and_shows_running(desk: Desk, tmp_path: Path) -> None:
+async def test_a19_a_deleted_running_run_is_made_again_and_shows_running(desk: Desk, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     job_id = desk.enqueue(f"while [ ! -e {gate} ]; do sleep 0.1; done")
     run_id = await desk.run_of(job_id, "RUNNING")

@@ -11,7 +11,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from multiprocessing.context import ForkServerProcess
@@ -45,23 +45,14 @@ AGAIN = (
 BRIEF = "name: brief\ntemplate: $command\nparams:\n  - name: command\nkill_after: 1 s\n"
 
 
-class Site(Records, Installation):
-    """An installation; `network` is between its daemons and Prefect."""
+class Grounds(Records, Installation):
+    """An installation with a witness, a superuser and the job types of faults; its rows are read directly."""
 
-    def __init__(self, folder: Path, server: PrefectServer, network: TcpProxy, *, settings: str = "") -> None:
-        self.server, self.network = server, network
-        Installation.__init__(
-            self,
-            folder,
-            settings=settings,
-            prefect=f"api_url: 'http://127.0.0.1:{network.port}/api', auth_string: '{server.auth_string}'",
-            dispatcher="workers: 4, poll_timeout: 1",
-        )
+    def __init__(self, folder: Path, **configuration: str) -> None:
+        Installation.__init__(self, folder, **configuration)
         self.job_type(AGAIN)
         self.job_type(BRIEF)
         self.state.mkdir(mode=0o700)
-        self.prefect_port = server.server.port
-        (self.state / "prefect-auth").write_text(server.auth_string)
         self.database = Database(f"sqlite:///{self.state / 'batchd.db'}")
         upgrade(self.database)
         with self.database.write() as connection:
@@ -70,7 +61,6 @@ class Site(Records, Installation):
             USER, PASSWORD, superuser=True
         )
         self.accepted: list[int] = []
-        self.daemons: list[Forked] = []
 
     # What people ask for
 
@@ -116,17 +106,36 @@ class Site(Records, Installation):
     def supervisor(self, number: int, attempt: int = 1) -> int:
         return int((self.attempt_folder(number, attempt) / "pid").read_text().split()[0])
 
-    def assert_invariants(self, seconds: float = 60) -> None:
-        alive = {daemon.pid for daemon in self.daemons if daemon.process.poll() is None}
+    def assert_invariants(self, alive: Collection[int] = (), seconds: float = 60) -> None:
         evidence = Evidence(
             records=self,
-            api_url=self.server.api_url,
-            auth_string=self.server.auth_string,
+            api_url=f"http://127.0.0.1:{self.prefect_port}/api",
+            auth_string=(self.state / "prefect-auth").read_text().strip(),
             accepted=self.accepted,
             place=self.folder,
             alive=alive,
         )
         assert_invariants(evidence, seconds)
+
+
+class Site(Grounds):
+    """One whose Prefect is the module's; `network` is between it and its daemons."""
+
+    def __init__(self, folder: Path, server: PrefectServer, network: TcpProxy, *, settings: str = "") -> None:
+        super().__init__(
+            folder,
+            settings=settings,
+            prefect=f"api_url: 'http://127.0.0.1:{network.port}/api', auth_string: '{server.auth_string}'",
+            dispatcher="workers: 4, poll_timeout: 1",
+        )
+        self.server, self.network = server, network
+        self.prefect_port = server.server.port
+        (self.state / "prefect-auth").write_text(server.auth_string)
+        self.daemons: list[Forked] = []
+
+    def assert_all_is_well(self) -> None:
+        """Every invariant; only the daemons may live."""
+        self.assert_invariants({daemon.pid for daemon in self.daemons if daemon.process.poll() is None})
 
     # The processes
 
@@ -246,6 +255,6 @@ def site(folder: Path, server: PrefectServer, *, settings: str = "") -> Iterator
         try:
             yield here
             network.mode = Pass()
-            here.assert_invariants()
+            here.assert_all_is_well()
         finally:
             here.close()
