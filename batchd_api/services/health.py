@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from batchd_api.db.host_tables import hosts
 from batchd_api.db.session import Database
 from batchd_api.db.tables import dispatchers
 from batchd_api.errors import BatchdError
@@ -28,6 +29,7 @@ class Report:
     prefect: str
     database: str = OK
     dispatchers: int = 0
+    host_alarms: int = 0  # machines of ours that do not stop
 
     @property
     def is_well(self) -> bool:
@@ -40,6 +42,7 @@ class Report:
             "database": self.database,
             "prefect": self.prefect,
             "dispatchers": self.dispatchers,
+            "host_alarms": self.host_alarms,
         }
 
 
@@ -76,10 +79,12 @@ class Health:
 
     def report(self) -> Report:
         count = select(func.count()).where(dispatchers.c.seen_at >= self._clock() - SEEN_WITHIN)
+        alarms = select(func.count()).where(hosts.c.alarm.is_not(None))
         try:
             with self._database.read() as connection:
                 found = int(connection.execute(count).scalar_one())
+                alarmed = int(connection.execute(alarms).scalar_one())
         except BatchdError as error:
             log.warning("asked for its health: %s", error)
             return Report(database=AWAY, prefect=self._prefect())
-        return Report(dispatchers=found, prefect=self._prefect())
+        return Report(dispatchers=found, host_alarms=alarmed, prefect=self._prefect())
