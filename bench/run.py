@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import command_line, daemon, enqueues, latency, memory, output, throughput, waiting_jobs
+from bench import command_line, daemon, enqueues, latency, memory, output, throughput, transfer, waiting_jobs
 from bench.figures import Figure, page
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -26,6 +26,7 @@ MEASURES: Mapping[str, Measure] = {
     "output": output.measure,
     "command-line": command_line.measure,
     "daemon": daemon.measure,
+    "transfer": transfer.measure,
 }
 
 

@@ -12,7 +12,7 @@ import paramiko
 
 from batchd_infra.ssh_channel import SshChannel, open_channel
 from batchd_infra.ssh_connecting import SshTarget, connect
-from batchd_infra.ssh_errors import HostKeyRefused, SshError, TooSlow, Unreachable
+from batchd_infra.ssh_errors import HostKeyRefused, NoSession, SshError, TooSlow, Unreachable
 
 __all__ = ["Finished", "SshConnection", "SshTarget"]
 
@@ -74,14 +74,27 @@ class SshConnection:
     def channel(self) -> Iterator[SshChannel]:
         """One of the few that a connection may hold, on a connection that is alive; closed afterwards."""
         with self._slots:
-            transport = self._alive()
+            transport, channel = self._opened()
             try:
-                channel = open_channel(transport, self.target.where, self.target.answer_seconds)
                 with closing(channel):
                     yield channel
             except TooSlow:
                 transport.close()  # what else hangs on it would hang too; the next call makes another
                 raise
+
+    def _opened(self) -> tuple[paramiko.Transport, SshChannel]:
+        """On the connection that is there; on another where it turns out to have been cut meanwhile."""
+        known = self._transport
+        while True:
+            transport = self._alive()
+            try:
+                return transport, open_channel(transport, self.target.where, self.target.answer_seconds)
+            except NoSession:
+                raise
+            except Unreachable as error:
+                transport.close()
+                if transport is not known or isinstance(error, TooSlow):
+                    raise
 
     def close(self) -> None:
         """It is made again when it is used again."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
 
-from batchd_infra.ssh_errors import CommandEnded, SshError, TooSlow, Unreachable
+from batchd_infra.ssh_errors import CommandEnded, NoSession, SshError, TooSlow, Unreachable
 
 FULL_PAUSE_SECONDS = 0.1
 _PIECE_BYTES = 1 << 16
@@ -156,13 +156,13 @@ def open_channel(transport: paramiko.Transport, where: str, answer_seconds: floa
             return SshChannel(transport.open_session(timeout=answer_seconds), where, answer_seconds)
         except paramiko.ChannelException as error:
             if time.monotonic() > deadline:
-                raise Unreachable(
+                raise NoSession(
                     f"{where}: the machine allows no more sessions on one connection ({error.text}); "
                     "`MaxSessions` of its sshd should be 10, its default"
                 ) from error
             time.sleep(FULL_PAUSE_SECONDS)  # it may not have noticed yet that an earlier one is closed
         except (OSError, EOFError, paramiko.SSHException) as error:
-            if transport.is_active():
+            if "Timeout" in str(error):
                 raise TooSlow(f"{where}: no session was opened in {answer_seconds:g} s") from error
             raise Unreachable(f"{where}: the connection was cut ({_said(error)})") from error
 

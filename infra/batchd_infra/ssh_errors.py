@@ -2,6 +2,7 @@
 
 SshError
 ├── Unreachable             the network, or a machine that is not up: it may work later
+│   ├── NoSession           connected, and full
 │   └── TooSlow             connected, but no answer within its time
 ├── CommandEnded            what was to be talked with has ended
 ├── LoginRefused            no key was accepted
@@ -22,6 +23,10 @@ class SshError(InfraError):
 
 class Unreachable(SshError):
     """Refused, timed out or cut: it may work later, and nobody knows what was done before the cut."""
+
+
+class NoSession(Unreachable):
+    """Its sshd allows no more sessions on one connection; those that are open go on."""
 
 
 class TooSlow(Unreachable):
