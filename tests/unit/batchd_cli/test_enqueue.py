@@ -195,3 +195,8 @@ def test_limits_go_as_they_are_written(batch: Batch, types: Manager) -> None:
     assert {key: body[key] for key in ("timeout", "silence", "kill_after", "output_limit")} == {
         "timeout": "2h", "silence": "10 min", "kill_after": "5", "output_limit": "500M",
     }  # fmt: skip
+
+
+def test_who_is_told_goes_with_the_order(batch: Batch, types: Manager) -> None:
+    assert batch("enqueue", "--notify", "fail,done:ops", "--notify", "long:ann", "make").code == 0
+    assert _body(types)["notify"] == ["fail,done:ops", "long:ann"]
