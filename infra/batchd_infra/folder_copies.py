@@ -77,6 +77,8 @@ def require_inside(inside: str, target: str, named: str) -> str:
     end = posixpath.normpath(posixpath.join(posixpath.dirname(inside), target))
     if target.startswith("/") or end == ".." or end.startswith("../"):
         raise TransferFailed(named, f"is a link that leads out of its folder, to {target}")
+    if end == "." or inside.startswith(f"{end}/"):
+        raise TransferFailed(named, "is a link to a folder that it lies in")
     return target
 
 
