@@ -94,16 +94,15 @@ class Daemon(Records):
             controllers=Controllers(controllers),
             installation_id=installation_id,
         )
-        self.jobs = Jobs(
-            Ground(
-                database=self.database,
-                job_types=self.parts.job_types,
-                hosts=self.parts.hosts,
-                zone=settings.timezone,
-                clock=clock,
-                changed=self._wake,
-            )
+        self.ground = Ground(
+            database=self.database,
+            job_types=self.parts.job_types,
+            hosts=self.parts.hosts,
+            zone=settings.timezone,
+            clock=clock,
+            changed=self._wake,
         )
+        self.jobs = Jobs(self.ground)
         self._stack: AsyncExitStack | None = None
         self._dispatching: Dispatching | None = None
         self._tasks: list[asyncio.Task[object]] = []

@@ -11,6 +11,7 @@ import pytest
 
 from batchd_api.host_ledger import entries_in, write_entry
 from batchd_api.hosting import HostPace
+from batchd_api.services.hosts import HostBusy, HostStates
 from batchd_api.statuses import JobStatus
 from batchd_flows.job_types import COMMAND
 from batchd_infra.controller import MachineState
@@ -28,7 +29,7 @@ PACE = HostPace(
     copy_retry_seconds=(0.2, 0.5),
     ssh={"connect_seconds": 2, "handshake_seconds": 3, "login_seconds": 5, "answer_seconds": 5},
 )
-TYPES = (replace(COMMAND, name="triple", max_jobs=3),)
+TYPES = (replace(COMMAND, name="triple", max_jobs=3), replace(COMMAND, name="brief", kill_after_seconds=1))
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +260,43 @@ async def test_what_waits_for_its_host_can_be_cancelled_and_postponed(build, par
     assert (daemon.job(one).status, daemon.job(two).status) == ("Failed", "Postponed")
     await daemon.shown(one, "CANCELLED")
     await daemon.shown(two, "PAUSED")
+
+
+async def test_people_start_drain_resume_stop_and_test_a_host(build, park):
+    daemon = await build(vm(park, shutdown_timeout_seconds=300))
+    hosts = HostStates(daemon.ground)
+    hosts.start("vm")
+    await until(lambda: hosts.get("vm")["state"] == "ready", "it is started without a job")
+    assert hosts.get("vm")["started_by_us"]
+    hosts.drain("vm")
+    job = daemon.enqueue("true", host_name="vm")
+    await until(lambda: daemon.job(job).reason_code == "host-full", "it takes no new jobs")
+    assert hosts.get("vm")["state"] == "draining"
+    hosts.resume("vm")
+    await daemon.status(job, "Done")
+    tested = await hosts.test(ROOT, "vm")
+    assert [step["step"] for step in tested["steps"]] == [
+        "machine", "key", "address", "login", "folders", "command"
+    ]  # fmt: skip
+    assert tested["ok"]
+    hosts.stop("vm")
+    await until(lambda: park.events[-1] == ("stop", "vm"), "it is stopped")
+    await until(lambda: entry(daemon).phase is HostPhase.OFF, "and stays so")
+    assert not (await hosts.test(ROOT, "vm"))["ok"]
+    later = daemon.enqueue("true", host_name="vm")
+    await until(lambda: daemon.job(later).reason_code == "host-full", "no job wakes it")
+    hosts.start("vm")
+    await daemon.status(later, "Done")
+
+
+async def test_a_host_with_jobs_is_not_stopped_by_hand(build, park):
+    daemon = await build(vm(park))
+    job = daemon.enqueue("sleep 600", host_name="vm", type="brief")
+    await daemon.status(job, "Processing")
+    with pytest.raises(HostBusy, match="runs 1 jobs"):
+        HostStates(daemon.ground).stop("vm")
+    daemon.jobs.cancel(ROOT, job)
+    await daemon.status(job, "Failed")
 
 
 def _let_it_be_tried(daemon: Daemon) -> None:
