@@ -38,12 +38,16 @@ template: |
 """,
 )
 
+CONTROLLER = "name: virt\ndriver: libvirt\nconnection_string: test:///default\n"
+
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with installation(tmp_path_factory.mktemp("first-light")) as here:
         for text in TYPES:
             here.job_type(text)
+        (here.folder / "controllers").mkdir()
+        (here.folder / "controllers" / "virt.yaml").write_text(CONTROLLER)
         with running(here):
             yield here
 
@@ -203,3 +207,12 @@ def test_a_wrong_password_is_401_and_says_how_to_log_in(here: Installation) -> N
     refused = httpx.get(here.url + "/queue", auth=(USER, "wrong"), trust_env=False)
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"] == 'Basic realm="batchd"'
+
+
+def test_a_controller_is_a_block_in_prefect(here: Installation) -> None:
+    def found() -> list[dict[str, object]]:
+        blocks = here.prefect("/block_documents/filter", {})
+        return [block["data"] for block in blocks if block["block_type"]["slug"] == "batchd-libvirt"]
+
+    (data,) = until(30, "the block of the controller", found)
+    assert (data["controller_name"], data["connection_string"]) == ("virt", "test:///default")
