@@ -6,7 +6,7 @@ TESTS ?= tests
 PYTEST := $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install run demo test test-slow soak lint format bench
+.PHONY: help install run demo test test-slow axe soak lint format bench
 
 help:
 	@echo "make demo        set up, start everything on loopback and run three jobs   (KEEP=1: leave it running)"
@@ -37,7 +37,14 @@ demo: install
 test: install
 	$(PYTEST) -m "not slow" $(TESTS)
 
-test-slow: install
+# The rules of accessibility that the pages are judged by; for the tests alone.
+axe: .npm/node_modules/axe-core/axe.min.js
+
+.npm/node_modules/axe-core/axe.min.js:
+	@if command -v npm >/dev/null; then npm install --silent --no-save --prefix .npm axe-core@4.11.0; \
+	else echo "npm is missing: the tests of accessibility are left out."; fi
+
+test-slow: install axe
 	$(PYTEST) -m slow --timeout 900 $(TESTS)
 
 # Ten minutes, or SECONDS=120; SEED=… repeats a run.
