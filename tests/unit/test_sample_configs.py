@@ -8,6 +8,7 @@ import pytest
 from batchd_api.settings import known_keys, load_settings
 from batchd_flows.job_types import COMMAND, load_job_types
 from batchd_infra.config_files import Fields, no_config, read_config
+from batchd_infra.controllers import load_controllers
 from batchd_infra.hosts import load_hosts
 
 SAMPLES = Path(__file__).parents[2] / "sample-configs"
@@ -21,8 +22,9 @@ CLIENT_KEYS = {
 CONTROLLER_KEYS = {
     "libvirt": {"connection_string"},
     "docker": {"unix_socket", "base_url"},
-    "awsec2": {"region", "credentials"},
-    "linode": {"token_file", "actions"},
+    "awsec2": {"region", "credentials", "address", "endpoint_url"},
+    "linode": {"token_file", "actions", "address", "api_url"},
+    "fake": {"startup_seconds", "shutdown_seconds"},
 }
 
 
@@ -76,7 +78,7 @@ def test_hosts_load_and_their_controllers_are_among_the_samples() -> None:
     assert [str(p) for p in problems] == []
     assert len(hosts) == len(list((SAMPLES / "hosts").iterdir()))
     controllers = {f.stem for f in (SAMPLES / "controllers").iterdir()} | {"local"}
-    assert {h.controller for h in hosts} == controllers
+    assert {h.controller for h in hosts} == controllers - {"fake"}
 
 
 def test_client_yaml_shows_every_key(tmp_path: Path) -> None:
@@ -84,10 +86,18 @@ def test_client_yaml_shows_every_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((SAMPLES / "controllers").iterdir()), ids=lambda p: p.stem)
-def test_a_controller_has_a_known_driver_and_its_keys(path: Path) -> None:
-    fields = read_config(path)
-    driver = fields.required_text("driver")
-    assert set(fields.given_keys()) <= {"name", "driver", "enable_start_stop"} | CONTROLLER_KEYS[driver]
+def test_a_controller_loads_and_shows_every_key_of_its_driver(path: Path, tmp_path: Path) -> None:
+    text = re.sub(r"^#([a-z_]+:)", r"\1", path.read_text(), flags=re.MULTILINE)
+    (tmp_path / path.name).write_text(text)
+    given = read_config(tmp_path / path.name)
+    driver = given.required_text("driver")
+    assert set(given.given_keys()) == {"name", "driver", "enable_start_stop"} | CONTROLLER_KEYS[driver]
+
+
+def test_controllers_load_as_shipped() -> None:
+    controllers, problems = load_controllers([SAMPLES])
+    assert [str(p) for p in problems] == []
+    assert {c.name for c in controllers} == {f.stem for f in (SAMPLES / "controllers").iterdir()} | {"local"}
 
 
 def test_no_config_is_empty() -> None:
