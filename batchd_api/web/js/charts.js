@@ -5,7 +5,7 @@ import { number } from "./format.js";
 
 const WIDTH = 560;
 const HEIGHT = 170;
-const LEFT = 44;
+const LEFT = 68;
 const RIGHT = 8;
 const TOP = 8;
 const BOTTOM = 20;
@@ -45,8 +45,11 @@ export function rates(points) {
 }
 
 function chart(title, series, { format = number, span, whole = false }, draw) {
-  const shown = series.filter((one) => one.points.length);
   const [begin, end] = span;
+  const inside = (points) => points?.filter(([at]) => at >= begin && at <= end);
+  const shown = series
+    .map((one) => ({ ...one, points: inside(one.points), own: inside(one.own), floor: inside(one.floor) }))
+    .filter((one) => one.points.length);
   const top = niceTop(Math.max(0, ...shown.flatMap((one) => one.points.map(([, value]) => value))), whole);
   const place = ([at, value]) => [
     LEFT + ((at - begin) / (end - begin)) * (WIDTH - LEFT - RIGHT),

@@ -11,7 +11,7 @@ import { poll } from "./poll.js";
 import { isSuperuser } from "./session.js";
 
 const LOOK_SECONDS = 4;
-const STATE_KINDS = { ready: "open", running: "open", busy: "open", active: "open", starting: "closed", stopping: "closed", draining: "closed", failed: "wrong" };
+const STATE_KINDS = { on: "open", ready: "open", running: "open", busy: "open", active: "open", starting: "closed", stopping: "closed", draining: "closed", failed: "wrong" };
 const ACTIONS = [
   { id: "start", label: "Start", name: "play", said: "is told to start" },
   { id: "stop", label: "Stop…", name: "stop", said: "is told to stop", ask: "It is stopped at once. Jobs that run there lose their machine." },
@@ -74,7 +74,7 @@ function row(host, known, run) {
   const actions = isSuperuser() && host.state ? ACTIONS.map((action) => ({ ...action, run: () => run(host, action) })) : [];
   const kind = STATE_KINDS[host.state?.toLowerCase()] ?? "off";
   const cells = [
-    h("td", {}, h("span", { class: `pill ${kind}` }, host.state ?? "unknown"), host.since && h("span", { class: "sub" }, time(host.since, ago(host.since))), host.reason && h("span", { class: "sub" }, host.reason)),
+    h("td", {}, h("span", { class: `pill ${kind}` }, host.state ?? "unknown"), host.since && h("span", { class: "sub" }, time(host.since, ago(host.since))), [host.trouble, host.alarm].map((words) => words && h("span", { class: "sub wrong" }, String(words)))),
     h("td", {}, jobsOf(host)),
     h("td", {}, host.idle_until ? time(host.idle_until, `stops ${until(host.idle_until)}`) : h("span", { class: "quiet" }, "–")),
   ];
