@@ -51,6 +51,8 @@ class Forms:
         if seen.idempotency_key and seen.idempotency_key.startswith(self._key):
             await self._remove_leftover(seen)
             return False
+        if (seen.idempotency_key or "").startswith("batchd:"):
+            return False  # a job of another installation on the same server
         if seen.state_type is not StateType.SCHEDULED or (
             seen.expected_start_time and seen.expected_start_time > self._clock()
         ):

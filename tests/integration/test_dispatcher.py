@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from batchd_api import dispatcher, mirror
-from batchd_api.db.tables import attempts, flow_runs, permissions
+from batchd_api.db.tables import attempts, flow_runs, jobs, permissions
 from batchd_api.mirror import Mirror
 from batchd_api.permissions import Caller, Grant, Right
 from batchd_api.recorder import Attempt
@@ -404,3 +404,22 @@ async def test_a_claim_that_stumbles_holds_up_no_other(
     stumbling = False
     await daemon.status(first, "Done")
     assert daemon.starts() == [second, first]
+
+
+async def test_two_installations_on_one_server_leave_each_others_jobs_alone(
+    daemon: Daemon, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Daemon(prefect_server, tmp_path / "other", workers=1, types=TYPES)
+    await other.start()
+    try:
+        theirs = [other.witness(between=until_told(other)), other.witness()]
+        await until(lambda: other.starts() == theirs[:1] and len(other.runs(theirs[1])) == 1, "their runs")
+        ours = daemon.witness()  # seen after their events
+        await daemon.status(ours, "Done")
+        tell(other)
+        await other.all_are("Done", theirs)
+        assert len(daemon.rows(select(jobs))) == 1
+        assert (daemon.starts(), other.starts()) == ([ours], theirs)
+    finally:
+        await other.close()

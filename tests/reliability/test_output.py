@@ -195,8 +195,12 @@ def test_c8_each_end_has_a_code_and_a_reason_of_its_own(shared: Site, tmp_path: 
         "exec /no/such/program": (127, "command not found"),
         f"exec {tmp_path}/plain": (126, "not executable"),
     }
-    numbers = {shared.ask(script): expected for script, expected in scripts.items()}
     with web(shared) as client:
+        orders = {script: {"type": "command", "params": {"command": script}} for script in scripts}
+        numbers = {
+            client.post("/queue/default", json=orders[script]).json(): expected
+            for script, expected in scripts.items()
+        }
         for number, expected in numbers.items():
             shared.status(number, "Failed")
             job = client.get(f"/job/{number}").json()
