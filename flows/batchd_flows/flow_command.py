@@ -112,6 +112,7 @@ class LogRecorder:
         self._log = log
         self._room = LOG_LIMIT_BYTES
         self._tails = {"stdout": b"", "stderr": b""}
+        self._is_cut = False
 
     async def started(self, at: datetime) -> None:
         pass
@@ -121,11 +122,13 @@ class LogRecorder:
             self._tails[chunk.stream] = (self._tails[chunk.stream] + chunk.data)[-TAIL_BYTES:]
             self._write(chunk)
 
+    async def cut(self) -> None:
+        self._is_cut = True
+        self._log(logging.WARNING, "The output was longer than its limit, or the disk was full: it is cut.")
+
     async def ended(self, outcome: Outcome) -> None:
-        if outcome.output_cut:
-            self._log(
-                logging.WARNING, "The output was longer than its limit, or the disk was full: it is cut."
-            )
+        if outcome.output_cut and not self._is_cut:
+            await self.cut()
 
     def _write(self, chunk: Chunk) -> None:
         if self._room <= 0:
