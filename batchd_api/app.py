@@ -50,7 +50,7 @@ from batchd_api.startup import (
 from batchd_flows.command_lines import TemplateError, check_template
 from batchd_flows.job_types import JobType, JobTypes, load_job_types
 from batchd_flows.orchestrator import Orchestrator
-from batchd_flows.server import EmbeddedServer, ServerError
+from batchd_flows.server import EmbeddedServer, ServerDidNotStart, ServerError
 from batchd_infra.config_files import ConfigError, config_folders
 from batchd_infra.controllers import Controllers, check_hosts, load_controllers
 from batchd_infra.hosts import Hosts, load_hosts
@@ -270,7 +270,7 @@ async def _serve_until_cancelled(server: uvicorn.Server, listener: socket.socket
 async def _keep_server(server: EmbeddedServer, state: ServerState) -> None:
     """Start it, start it again when it dies or hangs, stop it at the end."""
     try:
-        await server.start()
+        await _first_start(server)
         state.note(True)
         log.info("Prefect answers at %s", server.ui_url)
         while True:
@@ -284,6 +284,18 @@ async def _keep_server(server: EmbeddedServer, state: ServerState) -> None:
                 log.exception("the embedded Prefect server cannot be started; trying again")
     finally:
         await server.stop()
+
+
+async def _first_start(server: EmbeddedServer) -> None:
+    """Only a stranger on its port ends the daemon; a server that dies on its way up is started again."""
+    while True:
+        try:
+            await server.start()
+        except ServerDidNotStart:
+            log.exception("the embedded Prefect server did not start; trying again")
+            await asyncio.sleep(SERVER_LOOK_SECONDS)
+        else:
+            return
 
 
 async def _dispatcher(

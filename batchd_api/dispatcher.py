@@ -309,9 +309,7 @@ class Dispatcher:
 class _AttemptRecorder:
     """A run's recorder that writes into the database, however long that is away."""
 
-    def __init__(
-        self, dispatcher: Dispatcher, attempt: Attempt, progress: AttemptProgress | None
-    ) -> None:
+    def __init__(self, dispatcher: Dispatcher, attempt: Attempt, progress: AttemptProgress | None) -> None:
         self._dispatcher = dispatcher
         self._attempt = attempt
         self._progress = progress

@@ -87,7 +87,13 @@ _HOSTS = ["__default__", "farm"]
 
 ANSWERS: dict[tuple[str, str], Any] = {
     ("OPTIONS", "/"): ["basic"],
-    ("GET", "/health"): {"alive": True, "database": "ok", "prefect": "ok", "dispatchers": 1, "host_alarms": 0},
+    ("GET", "/health"): {
+        "alive": True,
+        "database": "ok",
+        "prefect": "ok",
+        "dispatchers": 1,
+        "host_alarms": 0,
+    },
     ("GET", "/openapi.json"): {"openapi": "3.1.0", "paths": {}},
     ("GET", "/monitor/current/plain"): [_METRIC],
     ("GET", "/monitor/{prefix}/current/plain"): [_METRIC],

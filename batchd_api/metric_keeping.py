@@ -66,7 +66,7 @@ class MetricKeeper:
         try:
             await asyncio.to_thread(self.dump)
         except (DatabaseUnavailable, DatabaseFull) as error:
-            log.warning("the metrics were not stored: %s", error)
+            log.debug("the metrics were not stored: %s", error)  # the database says it
         except Exception:
             log.exception("storing the metrics stumbled; it goes on")
 

@@ -101,8 +101,8 @@ class ManagerSettings:
 class DispatcherSettings:
     """`queues` None: all. `file_roots` None: anywhere but our own configuration, state and key folders.
 
-    `environment_names`: what CLEAN lets through besides the usual few. `output_limit_bytes`: of each stream of
-    a job that has no limit of its own, nor its type; 0 is none.
+    `environment_names`: what CLEAN lets through besides the usual few. `output_limit_bytes`: of each stream
+    of a job that has no limit of its own, nor its type; 0 is none.
     """
 
     workers: int = 1

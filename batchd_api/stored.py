@@ -24,6 +24,6 @@ async def stored(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
         try:
             return await asyncio.to_thread(function, *args, **kwargs)
         except (DatabaseUnavailable, DatabaseFull) as error:
-            log.warning("%s Trying again.", error)
+            log.debug("%s Trying again.", error)  # the database says it, once for all who wait
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

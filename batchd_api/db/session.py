@@ -7,9 +7,11 @@ anything but the database.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from typing import Any
@@ -19,7 +21,10 @@ from sqlalchemy.pool import StaticPool
 
 from batchd_api.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable
 
+log = logging.getLogger("batchd.database")
+
 SQLITE_BUSY_TIMEOUT_MS = 30_000
+SAY_AGAIN_SECONDS = 60.0
 
 
 class Database:
@@ -33,21 +38,40 @@ class Database:
         # One writer at a time is SQLite's rule; a lock here waits without its sleeping retries. An in-memory
         # database has one connection, so there reading takes the lock too.
         self._write_lock: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else nullcontext()
+        self._said: dict[str, float] = {}  # trouble → when it was put into the log
         self._read_lock: AbstractContextManager[Any] = self._write_lock if in_memory else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A snapshot to look at."""
-        with self._read_lock, _translated(), self.engine.connect() as connection, connection.begin():
+        with (
+            self._read_lock,
+            self._said_once(),
+            _translated(),
+            self.engine.connect() as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction: committed at the end, rolled back on any exception."""
-        with self._write_lock, _translated(), self.engine.connect() as connection:
+        with self._write_lock, self._said_once(), _translated(), self.engine.connect() as connection:
             connection.execution_options(batchd_write=True)
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def _said_once(self) -> Iterator[None]:
+        """Trouble is one line in the log, however many try meanwhile; a minute later it may be said again."""
+        try:
+            yield
+        except (DatabaseFull, DatabaseUnavailable) as error:
+            sentence, now = str(error), time.monotonic()
+            if now - self._said.get(sentence, -SAY_AGAIN_SECONDS) >= SAY_AGAIN_SECONDS:
+                self._said[sentence] = now
+                log.error("%s", sentence)  # noqa: TRY400  it is said whole
+            raise
 
     def give_back(self, pages: int) -> None:
         """Return at most so many unused pages of a SQLite file to the disk; another server sees to itself."""

@@ -88,7 +88,13 @@ def test_the_last_superuser_stays():
 def test_health_needs_no_login(anonymous):
     answer = anonymous.get("/health")
     assert answer.status_code == 200
-    assert answer.json() == {"alive": True, "database": "ok", "prefect": "not embedded", "dispatchers": 0, "host_alarms": 0}
+    assert answer.json() == {
+        "alive": True,
+        "database": "ok",
+        "prefect": "not embedded",
+        "dispatchers": 0,
+        "host_alarms": 0,
+    }
 
 
 def test_without_a_web_client_the_page_names_the_api_and_prefect():

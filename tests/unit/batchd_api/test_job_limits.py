@@ -21,7 +21,10 @@ from batchd_flows.supervisor import Launch
         ({}, Limits()),
         ({"timeout": 90, "silence": None}, Limits(timeout_seconds=90)),
         ({"timeout": "2h", "silence": "10 min"}, Limits(timeout_seconds=7200, silence_seconds=600)),
-        ({"kill_after": 0.5, "output_limit": "500M"}, Limits(kill_after_seconds=0.5, output_limit_bytes=500 * 2**20)),
+        (
+            {"kill_after": 0.5, "output_limit": "500M"},
+            Limits(kill_after_seconds=0.5, output_limit_bytes=500 * 2**20),
+        ),
         ({"timeout": 0, "output_limit": 0}, Limits(timeout_seconds=0, output_limit_bytes=0)),
     ],
 )  # fmt: skip
@@ -94,3 +97,9 @@ def test_a_record_shows_the_jobs_own_limits_in_seconds_and_bytes(here):
         "timeout": 120, "silence": None, "kill_after": None, "output_limit": 1024,
     }  # fmt: skip
     assert shown["output_cut"] is False
+
+
+@pytest.mark.parametrize(("free", "kept"), [(4000 * 1024, 1000 * 1024), (10, 64 * 1024), (2**50, 2**30)])
+def test_b4_output_leaves_room_on_the_disk_for_the_database(here, tmp_path, free, kept):
+    made, _ = launch(here, tmp_path, {}, COMMAND, output_limit_bytes=2**30, free_bytes=lambda: free)
+    assert made.output_limit_bytes == kept

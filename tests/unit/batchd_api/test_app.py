@@ -1,0 +1,56 @@
+"""The daemon's own parts: what a Prefect server that does not come up means."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from batchd_api import app
+from batchd_api.services.health import OK, ServerState
+from batchd_flows.server import PortTaken, ServerDidNotStart
+
+
+class Reluctant:
+    """An embedded server that fails to start a few times."""
+
+    ui_url = "http://127.0.0.1"
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.stopped = False
+
+    async def start(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+
+    async def ensure_running(self) -> bool:
+        return False
+
+    async def healthy(self) -> bool:
+        return True
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+def test_a_server_that_dies_on_its_way_up_is_started_again(monkeypatch):
+    monkeypatch.setattr(app, "SERVER_LOOK_SECONDS", 0.01)
+    server, state = Reluctant(*[ServerDidNotStart(Path("server.log"), "killed")] * 2), ServerState()
+
+    async def keep() -> None:
+        keeping = asyncio.create_task(app._keep_server(server, state))
+        async with asyncio.timeout(20):
+            while state.sentence() != OK:
+                await asyncio.sleep(0.01)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+    asyncio.run(keep())
+    assert server.stopped
+
+
+def test_a_stranger_on_its_port_ends_the_daemon_with_its_sentence():
+    with pytest.raises(PortTaken):
+        asyncio.run(app._keep_server(Reluctant(PortTaken(4200)), ServerState()))
