@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -196,5 +197,6 @@ def _launch_settings(parts: Parts) -> LaunchSettings:
         clean_environment=settings.dispatcher.environment is JobEnvironment.CLEAN,
         auth_disabled=settings.manager.auth.disabled,
         output_limit_bytes=settings.dispatcher.output_limit_bytes,
+        free_bytes=lambda: shutil.disk_usage(folder).free,
         file_roots=parts.file_roots,
     )

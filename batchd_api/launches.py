@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +32,8 @@ from batchd_flows.windows import Schedule, is_open
 from batchd_infra.errors import InfraError
 from batchd_infra.file_roots import FileRoots
 from batchd_infra.hosts import Host, Hosts
+
+LEAST_OUTPUT_BYTES = 64 * 1024
 
 
 class Look(StrEnum):
@@ -71,6 +73,7 @@ class LaunchSettings:
     clean_environment: bool = False
     auth_disabled: bool = False
     output_limit_bytes: int | None = None
+    free_bytes: Callable[[], int] | None = None  # on the disk of spool and database; None: enough
     file_roots: FileRoots = field(default_factory=FileRoots)
 
 
@@ -225,8 +228,15 @@ class Launches:
             timeout_seconds=limits.timeout_seconds or None,
             silence_seconds=limits.silence_seconds or None,
             kill_after_seconds=limits.grace_seconds,
-            output_limit_bytes=limits.output_limit_bytes or None,
+            output_limit_bytes=self._what_fits(limits.output_limit_bytes or None),
         )
+
+    def _what_fits(self, limit_bytes: int | None) -> int | None:
+        """At most a quarter of what is free: two streams, and again in the database, which has to go on."""
+        if self._settings.free_bytes is None:
+            return limit_bytes
+        fits = max(self._settings.free_bytes() // 4, LEAST_OUTPUT_BYTES)
+        return fits if limit_bytes is None else min(limit_bytes, fits)
 
     def _require_files(self, attempt: Attempt, job_type: JobType, job: RowMapping) -> None:
         """Links may have been swapped since the enqueue, and files of types may have changed."""
