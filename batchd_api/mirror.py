@@ -18,6 +18,7 @@ from functools import partial
 from uuid import UUID
 
 from batchd_api.books import Books, Entry
+from batchd_api.errors import DatabaseFull, DatabaseUnavailable
 from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.reconcile import Action, Create, End, Hold, Remove, Run, RunView, Shown, Wait, reconcile
@@ -43,6 +44,8 @@ from batchd_flows.orchestrator_records import End as RunEnd
 from batchd_flows.versions import BrokenVersions
 
 log = logging.getLogger("batchd.mirror")
+
+DATABASE_TROUBLE = (DatabaseUnavailable, DatabaseFull)
 
 BATCH = 20  # rows looked up at once; small, so that a new end is not behind a long list
 IDLE_SECONDS = 5.0  # a look without being woken
@@ -141,6 +144,10 @@ class Mirror:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 continue
+            except DATABASE_TROUBLE:  # the database says it
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                continue
             except Exception:
                 log.exception("the mirror stumbled; it goes on")
                 await asyncio.sleep(LONGEST_PAUSE_SECONDS)
@@ -212,7 +219,7 @@ class Mirror:
             try:
                 await self._claim(claim.attempt)
                 answer: Exception | None = None
-            except (OrchestratorUnavailable, BrokenVersions):
+            except (OrchestratorUnavailable, BrokenVersions, *DATABASE_TROUBLE):
                 raise
             except Exception as error:  # whose it is finds out; the others' claims go on
                 if _refuses_us(error):
@@ -261,7 +268,7 @@ class Mirror:
         try:
             if not await self._show(job_id):
                 self._stuck[job_id] = time.monotonic() + 1
-        except OrchestratorUnavailable:
+        except (OrchestratorUnavailable, *DATABASE_TROUBLE):
             raise
         except (OrchestratorRefused, StateRefused) as error:
             if _refuses_us(error):

@@ -52,7 +52,7 @@ class Grounds(Records, Installation):
         Installation.__init__(self, folder, **configuration)
         self.job_type(AGAIN)
         self.job_type(BRIEF)
-        self.state.mkdir(mode=0o700)
+        self.state.mkdir(mode=0o700, exist_ok=True)
         self.database = Database(f"sqlite:///{self.state / 'batchd.db'}")
         upgrade(self.database)
         with self.database.write() as connection:
