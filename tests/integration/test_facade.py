@@ -17,7 +17,9 @@ def test_a_job_from_enqueue_to_its_results(here, root, queue):
     assert set(record) == {
         "id", "queue", "type", "seq", "user_name", "create_time", "start_time", "status", "try_count",
         "host_name", "notes", "result_time", "exit_code", "stdout", "stderr", "params",
-        "reason", "flow_run_id", "flow_run_url", "working_directory"}  # fmt: skip
+        "reason", "flow_run_id", "flow_run_url", "working_directory",
+        "timeout", "silence", "kill_after", "output_limit", "output_cut", "notify", "progress", "expected_end",
+        "started_time"}  # fmt: skip
     assert (record["user_name"], record["stdout"], record["params"]["args"]) == ("root", "one\ntäo\n", "ä")
     results = root.get(f"/job/{job}/results")
     assert results.headers["content-type"] == "application/json; charset=utf-8"
@@ -45,7 +47,7 @@ def test_times_are_in_utc_with_six_digits(here, root, queue):
 def test_queues_are_made_changed_and_deleted(root):
     expected = {"name": "life", "title": "life", "enabled": True, "schedule_name": "anytime",
                 "host_name": None, "autostart_job_count": None, "max_jobs": None,
-                "open": True, "next_change": None}  # fmt: skip
+                "open": True, "next_change": None, "notify": None, "expected_end": None}  # fmt: skip
     assert root.post("/queue", json={"name": "life"}).json() == "life"
     assert root.get("/queue/life").json() == expected
     assert root.post("/queue", json={"name": "life"}).status_code == 409

@@ -19,6 +19,8 @@ from tests.prefect_server import PrefectServer
 from tests.reliability.harness import Site, site
 from tests.small_disk import SmallDisk, small_disk
 
+pytestmark = pytest.mark.slow
+
 FULL = "The disk that holds the database is full; nothing was stored."
 REFUSED = 2
 

@@ -21,6 +21,8 @@ from tests.prefect_server import PrefectServer
 from tests.reliability.harness import Site, site
 from tests.tcp_proxy import Pass, Refuse
 
+pytestmark = pytest.mark.slow
+
 MOST_GROWTH_KIB = 50 * 1024
 LINES = b"".join(b"%d\n" % number for number in range(1, 200_001))
 
@@ -262,7 +264,7 @@ def test_limits_of_time_hold_while_everything_else_is_dead(
         here.start()
         reasons = {number: here.status(number, "Failed").reason_text for number in (late, silent)}
         assert reasons == {late: "timeout", silent: "silence"}
-        assert here.starts() == [late, silent]
+        assert sorted(here.starts()) == [late, silent]
         assert [attempt.exit_code for attempt in here.rows(select(attempts))] != [0, 0]
 
 

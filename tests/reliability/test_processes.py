@@ -26,6 +26,8 @@ from tests.prefect_server import PrefectServer
 from tests.reliability.fail_points import FailPoint
 from tests.reliability.harness import Forked, Site, site
 
+pytestmark = pytest.mark.slow
+
 BEFORE_START = FailPoint(target="batchd_flows.local_machine:LocalMachine.start")
 UNKNOWN = "outcome unknown: the process is gone and left no exit code"
 SLOT_SECONDS = 15

@@ -8,6 +8,8 @@ import pytest
 
 from tests.reliability.soak import FULL_JOBS, FULL_SECONDS, soak
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 120
 
 

@@ -113,6 +113,7 @@ def test_a_path_of_the_contract_has_its_method(
 def test_every_public_method_is_among_them(request: pytest.FixtureRequest) -> None:
     source = request.path.read_text()
     own = {"close", "authenticate", "handle", "submit", "follow", "move_job", "prioritize_job"}
+    own |= {"configured", "output_is_cut"}
     public = {name for name in dir(Client) if not name.startswith("_")} - own - {"output_size_bytes"}
     assert public - set(re.findall(r"client\.(\w+)\(", source)) == set()
 
@@ -156,7 +157,9 @@ def test_a_manager_that_is_not_well_says_so(manager: Manager) -> None:
 
 def test_a_record_has_the_keys_and_times_of_the_wire(manager: Manager) -> None:
     reason = {"code": "window", "text": "closed", "until": "2026-11-24T21:00:00.000000Z"}
-    extra = {"working_directory": None, "flow_run_id": None, "flow_run_url": None}
+    unsaid = ("working_directory", "flow_run_id", "flow_run_url", "timeout", "silence", "kill_after")
+    unsaid += ("output_limit", "notify", "progress", "expected_end")
+    extra = dict.fromkeys(unsaid) | {"output_cut": False}
     manager.answer("GET", "/job/17", JOB | {"reason": reason})
     with Client(manager.url) as client:
         assert client.job(17).to_json() == JOB | {"reason": reason} | extra
