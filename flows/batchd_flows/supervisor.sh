@@ -7,8 +7,7 @@
 #
 # The folder comes with: command, launch (sets the environment and becomes the command), settings, mark,
 # out and err (FIFOs), and job, how, exit.part filled with blanks: what is written late is written over
-# them, so that a full disk cannot take it. We make: pid (also the lock), stdout, stderr, cut, exit, and group
-# where we may make a control group.
+# them, so that a full disk cannot take it. We make: pid (also the lock), stdout, stderr, cut, exit.
 # Everything is inside functions: the shell has read the whole file before it runs the first line.
 # shellcheck disable=SC1091,SC2013,SC2034,SC2086,SC2094,SC2154 # words are split on purpose; settings are read
 
@@ -38,18 +37,7 @@ doze() { # $1 is less than a second; some hosts' sleep knows whole ones only
     sleep "$1" 2>/dev/null || sleep 1
 }
 
-confine() { # sets group to a control group (v2) for the command, where we may make one: no fork leaves it
-    while IFS=: read -r line stat base && [ "$line" != 0 ]; do base=''; done </proc/self/cgroup
-    for group in /sys/fs/cgroup /sys/fs/cgroup/unified; do
-        group=$group${base%/}
-        [ -w "$group/cgroup.procs" ] || continue
-        group=$group/batchd-$mark
-        mkdir "$group" && echo "$group" >group && return
-    done
-    group=''
-}
-
-members() { # all of the attempt but its supervisor: by control group, by mark, by session, by descent
+members() { # all of the attempt but its supervisor: by mark, by session, by descent
     job='' birthday='' mark='' boot='' found=' ' grown=''
     { read -r line line boot <pid; read -r job birthday <job; read -r mark <mark; } 2>/dev/null
     read -r line </proc/sys/kernel/random/boot_id
@@ -59,13 +47,8 @@ members() { # all of the attempt but its supervisor: by control group, by mark, 
     born "$job" && [ "$birth" != "$birthday" ] && job=
     for path in $(grep -lszF "BATCHD_ATTEMPT_MARK=${mark:-none}" /proc/[0-9]*/environ); do
         path=${path%/environ}
-        case $found in *" ${path#/proc/} "*) ;; *) found="$found${path#/proc/} " ;; esac
+        found="$found${path#/proc/} "
     done
-    if read -r group <group; then
-        for path in $(cat "$group/cgroup.procs" "$group"/*/cgroup.procs); do
-            case $found in *" $path "*) ;; *) found="$found$path " ;; esac
-        done
-    fi 2>/dev/null
     if [ -z "$watching" ] && ! supervised && read -r path line <watcher && same "$path" "$line"; then
         found="$found$path " # nobody else ends the watch of a killed supervisor
     fi 2>/dev/null
@@ -100,7 +83,6 @@ end_tree() { # $1: why, $2: grace in hundredths. Goes on until nothing is left, 
         done
         if [ "$left" ] && [ "$now" -ge "$deadline" ]; then
             kill -s KILL $left
-            read -r group <group && echo 1 >"$group/cgroup.kill" # whoever forks faster than we look
         elif [ "$left" ] && [ -z "$asked" ]; then # once: what a TERM trap starts to clean up is left alone
             asked=yes
             kill -s TERM $left
@@ -109,8 +91,7 @@ end_tree() { # $1: why, $2: grace in hundredths. Goes on until nothing is left, 
         doze $rest
         [ "$now" -lt $((began + 100)) ] || rest=0.5
     done 2>/dev/null
-    read -r group <group && rmdir "$group"
-} 2>/dev/null
+}
 
 cancel() { # $1: grace in hundredths. One at a time: a second TERM is not what the first trap expects
     read -r self line </proc/self/stat
@@ -164,7 +145,6 @@ become_the_command() {
     read -r job line </proc/self/stat
     born "$job"
     printf '%-60s\n' "$job $birth" 1<>job
-    [ -z "$group" ] || echo "$job" >"$group/cgroup.procs"
     export BATCHD_ATTEMPT_MARK="$mark"
     unset OLDPWD SHLVL
     . ./launch
@@ -201,7 +181,6 @@ run() {
     batchd_leader=$(command -v setsid) batchd_env=$(command -v env)
     code=- signal=0 cut=0 reason=-
     if [ ! -e by.cancelled ]; then
-        confine
         (drain out stdout) & out=$!
         (drain err stderr) & err=$!
         watcher=''
@@ -218,7 +197,6 @@ run() {
         settled
         look "$out" || wait "$out" || cut=1
         look "$err" || wait "$err" || cut=1
-        [ -z "$group" ] || rmdir "$group" # unless something was left behind on purpose
         read -r line <how && [ "$line" ] && [ "$code" -gt 128 ] && signal=$((code - 128))
     else
         reason=cancelled

@@ -673,40 +673,6 @@ def test_what_wiped_its_environment_is_ended_by_session_or_descent(runner: Runne
         wait_until(lambda pid=pid: not alive(pid))  # type: ignore[misc]
 
 
-CONTROL_GROUPS = [
-    folder
-    for folder in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
-    if (folder / "cgroup.procs").exists() and os.access(folder / "cgroup.procs", os.W_OK)
-]
-
-
-@every_shell
-def test_h7_where_we_may_make_a_control_group_nothing_escapes(runner: Runner) -> None:
-    """It wipes its environment, leaves the session and loses its parent, all three."""
-    if not CONTROL_GROUPS:
-        pytest.skip("no control group (v2) may be made here")
-    folder = runner.start(
-        "env -i setsid /bin/sh -c '/bin/sleep 300 & echo $!'; echo ready; trap '' TERM; sleep 300"
-    )
-    runner.said(folder, b"ready")
-    escaped = int(runner.read(folder, "stdout").split()[0])
-    group = Path((folder / "group").read_text().strip())
-    assert escaped in {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
-    runner.machine.cancel(folder, grace_seconds=0.2)
-    assert runner.wait(folder).reason == "cancelled"
-    assert runner.machine.gone(folder)
-    assert not Path(f"/proc/{escaped}").exists()
-    wait_until(lambda: not group.exists())
-
-
-def test_a_control_group_is_gone_when_the_command_is(runner: Runner) -> None:
-    folder = runner.start("true")
-    runner.wait(folder)
-    if CONTROL_GROUPS:
-        group = Path((folder / "group").read_text().strip())
-        wait_until(lambda: not group.exists())
-
-
 def test_a_stopped_job_is_ended_too(runner: Runner) -> None:
     folder = runner.start("echo begun; kill -STOP $$")
     runner.said(folder, b"begun")

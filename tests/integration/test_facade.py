@@ -18,8 +18,8 @@ def test_a_job_from_enqueue_to_its_results(here, root, queue):
         "id", "queue", "type", "seq", "user_name", "create_time", "start_time", "status", "try_count",
         "host_name", "notes", "result_time", "exit_code", "stdout", "stderr", "params",
         "reason", "flow_run_id", "flow_run_url", "working_directory",
-        "timeout", "silence", "kill_after", "output_limit", "output_cut", "notify", "progress", "expected_end",
-        "started_time"}  # fmt: skip
+        "timeout", "silence", "kill_after", "output_limit", "output_cut", "notify", "progress",
+        "expected_end", "started_time"}  # fmt: skip
     assert (record["user_name"], record["stdout"], record["params"]["args"]) == ("root", "one\ntäo\n", "ä")
     results = root.get(f"/job/{job}/results")
     assert results.headers["content-type"] == "application/json; charset=utf-8"
