@@ -44,6 +44,7 @@ from tests.fake_prefect import FakePrefect, Fault
 QUEUES = ("default", "other")
 ON_FAIL = {"stay": OnFail(), "retry": OnFail(when=RetryWhen.NOW, count=1)}
 MANY_ROUNDS = 60
+BY_HAND = "By hand"  # the name of a state that a person sets in the fake
 
 
 class JobLife(RuleBasedStateMachine):
@@ -276,6 +277,13 @@ class JobLife(RuleBasedStateMachine):
                 seen = self.prefect.runs.get(UUID(run.id))
                 if seen is None and run.shown not in FINAL:
                     return f"run {run} is not there"
+                if (
+                    seen is not None
+                    and seen.state_name == BY_HAND
+                    and seen.state_type.is_final
+                    and run.is_final
+                ):
+                    continue  # nobody looks at what has ended; the event, lost here, would have told
                 shown = {seen.state_type, seen.state_name} if seen else {run.shown}
                 shown |= {"CANCELLING"} & {run.shown} if "CANCELLED" in shown else set()
                 if seen is not None and run.shown not in shown:

@@ -1,16 +1,11 @@
 """A migrated database has the shape that the code believes in."""
 
 import itertools
-import multiprocessing
-import os
-import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.ddl.impl import DefaultImpl
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
@@ -18,6 +13,7 @@ from batchd_api.db.session import Database
 from batchd_api.db.tables import metadata
 from batchd_api.db.upgrade import _config, current_revision, head_revision, upgrade
 from batchd_api.errors import StartupError
+from tests.killed_upgrade import upgraded_until_killed
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -60,27 +56,6 @@ def test_a_migration_that_fails_leaves_no_half_schema(database):
     assert set(tables) <= {"jobs"}
 
 
-def _upgraded_until_killed(path: Path, step: int, start: str | None) -> bool:
-    """In a process of its own, which is killed before its `step`th statement. True: it came to the end."""
-
-    def run() -> None:
-        executed, count = DefaultImpl._exec, itertools.count(1)
-
-        def execute(impl: DefaultImpl, *args: Any, **kwargs: Any) -> Any:
-            if next(count) == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return executed(impl, *args, **kwargs)
-
-        DefaultImpl._exec = execute  # type: ignore[method-assign]
-        upgrade(Database(f"sqlite:///{path}"))
-
-    child = multiprocessing.get_context("fork").Process(target=run)
-    child.start()
-    child.join(60)
-    assert child.exitcode in (0, -signal.SIGKILL), start
-    return child.exitcode == 0
-
-
 def _first_release(path: Path) -> None:
     """A database as the first revision left it."""
     database = Database(f"sqlite:///{path}")
@@ -99,7 +74,7 @@ def test_b7_a_migration_killed_at_any_step_left_nothing_and_the_next_start_finis
         path = tmp_path / f"{step}.db"
         if start is not None:
             _first_release(path)
-        is_done = _upgraded_until_killed(path, step, start)
+        is_done = upgraded_until_killed(path, step)
         database = Database(f"sqlite:///{path}")
         with database.read() as connection:
             assert current_revision(connection) == (head_revision() if is_done else start)
