@@ -7,8 +7,8 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -107,7 +107,8 @@ class LocalMachine(Machine):
         state = self.status(folder).state
         if state is RunState.RUNNING or (state is RunState.LOST and not self.gone(folder)):
             raise SupervisorError(f"the attempt in {folder} still has processes")
-        _remove_tree(folder)
+        with _open_pipes(folder):
+            _remove_tree(folder)
 
     def _ask(self, verb: str, folder: Path, *rest: str) -> str:
         """What the script says. In a session of its own: a terminal of ours is none of what it leaves."""
@@ -130,6 +131,16 @@ class LocalMachine(Machine):
         except OSError as error:
             raise SupervisorError(f"{self._shell[0]} cannot be run: {error.strerror}") from error
         return answer.stdout.decode(errors="replace").strip()
+
+
+@contextmanager
+def _open_pipes(folder: Path) -> Iterator[None]:
+    """Hold both ends: the readers of a supervisor that was killed early wait for a writer for ever, else."""
+    with ExitStack() as held:
+        for name in PIPES:
+            with suppress(OSError):
+                held.callback(os.close, os.open(folder / name, os.O_RDWR | os.O_NONBLOCK))
+        yield
 
 
 def _remove_tree(folder: Path) -> None:

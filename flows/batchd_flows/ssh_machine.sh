@@ -152,6 +152,9 @@ remove() { # $1 folder, $2 supervisor
     if [ -e "$1/pid" ] && ! exit_of "$1"; then
         left "$1" "$2" && give_up "the attempt in $1 still has processes"
     fi
+    # Held until the end: the readers of a supervisor that was killed early wait for a writer for ever, else.
+    [ ! -p "$1/out" ] || exec 8<>"$1/out"
+    [ ! -p "$1/err" ] || exec 9<>"$1/err"
     for try in 1 2 3 4 5 6 7 8 9 10; do # a canceller that comes late may make or move a file meanwhile
         problem=$(rm -rf "$1" 2>&1)
         [ -e "$1" ] || break

@@ -6,8 +6,10 @@ The command has run at most once, and its outcome is the true one, or said to be
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,7 +107,19 @@ async def truth_after_a_kill(folder: Path, step: int) -> tuple[bool, int | None]
         truth = (outcome.exit_code, outcome.reason, said, here.starts())
         assert truth == (EXIT_CODE, None, b"out\n", 1), f"step {step}"
     assert not here.folder.exists(), f"step {step}"
+    wait_until(lambda: not processes_of(here.folder), 20, f"the last process of step {step}")
     return was_killed, outcome.exit_code
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The supervisor and its readers. Not its watch, which sleeps until the time limit and then goes too."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            is_ours = os.fsencode(folder) in (path / "cmdline").read_bytes().split(b"\0")
+            if is_ours and not (path / "task" / path.name / "children").read_text().strip():
+                found.append(path.name)
+    return found
 
 
 async def killed_before_each(folder: Path, steps: Iterable[int]) -> list[int | None]:
