@@ -21,7 +21,7 @@ from batchd_api.services.places import place_of
 from batchd_api.services.users import account_of
 from batchd_api.world import usable_schedule
 from batchd_flows.command_lines import CommandLine, compile_command
-from batchd_flows.environment import job_environment
+from batchd_flows.environment import command_environment, job_environment
 from batchd_flows.errors import FlowsError
 from batchd_flows.file_parameters import FILES, require_files
 from batchd_flows.job_files import JobFiles, plan_files
@@ -249,7 +249,6 @@ class Launches:
     def _environment(
         self, attempt: Attempt, job_type: JobType, command: CommandLine, there: There | None
     ) -> dict[str, str]:
-        """What files of hosts and types set stands above parameters that their authors did not declare."""
         surroundings = there.environment if there else self._settings.environment
         inherited = job_environment(surroundings, clean=self._settings.clean_environment)
         of_host = there.host.environment if there else {}
@@ -258,8 +257,7 @@ class Launches:
             "BATCHD_QUEUE": attempt.queue_name,
             "BATCHD_ATTEMPT": str(attempt.number),
         }
-        declared = {name: value for name, value in command.environment.items() if job_type.parameter(name)}
-        return {**inherited, **command.environment, **of_host, **job_type.environment, **declared, **ours}
+        return command_environment(job_type, command, inherited, of_host) | ours
 
     def _existing(self, attempt: Attempt) -> RowMapping:
         row = self._job(attempt)

@@ -99,15 +99,20 @@ def tls_of(config: Config) -> Tls:
     )
 
 
+def known_password(config: Config) -> str | None:
+    """Without asking: from the settings, else from where `batch login` has put it."""
+    if config.password is not None:
+        return config.password
+    found = credentials.find(credentials.default_path(), config.manager_url, config.username)
+    return found.password if found else None
+
+
 def _known_credentials(config: Config, methods: list[str]) -> dict[str, str]:
     if "basic" not in methods:
         return user_header(config.username)
-    password = config.password
+    password = known_password(config)
     if password is None:
-        found = credentials.find(credentials.default_path(), config.manager_url, config.username)
-        if found is None:
-            raise PasswordNeeded(config.username)
-        password = found.password
+        raise PasswordNeeded(config.username)
     return basic(config.username, password)
 
 

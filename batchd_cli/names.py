@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import click
 from click.shell_completion import CompletionItem
 
-from batchd_cli.client import Client, Job, basic, user_header
+from batchd_cli.client import Client, Job, basic, known_password, user_header
 from batchd_cli.common import Common
 from batchd_cli.errors import BatchError
 from batchd_cli.finding import LAST, find_jobs
@@ -36,7 +36,7 @@ def _client(common: Common) -> Client:
         return client
     session = Session(common)
     client = session.connect(PATIENCE_SECONDS)
-    username, password = session.config.username, session.known_password()
+    username, password = session.config.username, known_password(session.config)
     client.authenticate(user_header(username) | (basic(username, password) if password is not None else {}))
     return client
 

@@ -10,8 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from batchd_cli import credentials
-from batchd_cli.client import Client, basic, tls_of, user_header
+from batchd_cli.client import Client, basic, known_password, tls_of, user_header
 from batchd_cli.common import Common
 from batchd_cli.config import Config, folders, load
 from batchd_cli.connection import TIMEOUT_SECONDS
@@ -109,16 +108,8 @@ class Session:
         config = self.config
         if "basic" not in methods:
             return user_header(config.username)
-        password = self.known_password()
+        password = known_password(config)
         return basic(config.username, ask_password(config.username) if password is None else password)
-
-    def known_password(self) -> str | None:
-        """Without asking: from the settings, else from where `batch login` has put it."""
-        config = self.config
-        if config.password is not None:
-            return config.password
-        found = credentials.find(credentials.default_path(), config.manager_url, config.username)
-        return found.password if found else None
 
     def _trace(self, line: str) -> None:
         click.echo(visible(line), err=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,12 +61,6 @@ def below(what: str, ours: float, most: float, *, unit: str, against: str = "") 
 
 def percentile(values: Sequence[float], part: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[part - 1]
-
-
-def timed(action: object) -> float:
-    began = time.perf_counter()
-    action()  # type: ignore[operator]
-    return time.perf_counter() - began
 
 
 def page(figures: Iterable[Figure], command: str) -> str:

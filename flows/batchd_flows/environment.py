@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from batchd_flows.command_lines import CommandLine
+from batchd_flows.job_types import JobType
+
 _SECRET_NAME = re.compile(
     r"^PREFECT|^BATCHD_|^BATCH_|PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY"
     r"|AUTH_STRING|CONNECTION_(STRING|URL)|DATABASE_URL|^PG(PASSFILE|SERVICE)|^CREDENTIALS_DIRECTORY",
@@ -24,3 +27,11 @@ def job_environment(inherited: Mapping[str, str], *, clean: bool = False) -> dic
         and not _URL_WITH_PASSWORD.search(value)
         and (not clean or _CLEAN.match(name))
     }
+
+
+def command_environment(
+    job_type: JobType, command: CommandLine, surroundings: Mapping[str, str], of_host: Mapping[str, str]
+) -> dict[str, str]:
+    """What files of hosts and types set stands above parameters that their authors did not declare."""
+    declared = {name: value for name, value in command.environment.items() if job_type.parameter(name)}
+    return {**surroundings, **command.environment, **of_host, **job_type.environment, **declared}

@@ -16,18 +16,28 @@ from pathlib import Path
 from types import MappingProxyType
 
 from batchd_flows.command_lines import compile_command
-from batchd_flows.environment import job_environment
+from batchd_flows.environment import command_environment, job_environment
 from batchd_flows.errors import FlowsError
 from batchd_flows.job_types import JobType, TemplateSyntax, resolve_params
+from batchd_flows.limits import Limits
 from batchd_flows.run import Chunk, Outcome, Run
 from batchd_flows.supervisor import Launch, Machine, RunState
 
 LOG_LIMIT_BYTES = 1024 * 1024
 TAIL_BYTES = 64 * 1024
-KILL_AFTER_SECONDS = 10.0
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 Log = Callable[[int, str], None]
+
+
+class RunsOnAnotherHost(FlowsError):
+    """Only a queue brings a job to its host."""
+
+    def __init__(self, type_name: str, host_name: str) -> None:
+        super().__init__(
+            f"job type {type_name!r} runs on the host {host_name!r}, and a flow only runs here: "
+            "put it into a queue with submit_to"
+        )
 
 
 class CommandFailed(FlowsError):
@@ -60,7 +70,9 @@ class FlowSettings:
 
 
 def launch_of(job_type: JobType, given: Mapping[str, object], folder: Path, settings: FlowSettings) -> Launch:
-    """The complete command. Raises ParameterError, TemplateError."""
+    """The complete command. Raises RunsOnAnotherHost, ParameterError, TemplateError."""
+    if job_type.host_name is not None:
+        raise RunsOnAnotherHost(job_type.name, job_type.host_name)
     params = resolve_params(job_type, given, variables=settings.variables)
     command = compile_command(
         job_type,
@@ -69,23 +81,24 @@ def launch_of(job_type: JobType, given: Mapping[str, object], folder: Path, sett
         global_variables=settings.variables,
         default_syntax=settings.default_syntax,
     )
-    declared = {name: value for name, value in command.environment.items() if job_type.parameter(name)}
-    inherited = job_environment(settings.environment)
+    limits = Limits.of(job_type)
     return Launch(
         folder=folder,
         script=command.script,
-        environment={**inherited, **command.environment, **job_type.environment, **declared},
+        environment=command_environment(job_type, command, job_environment(settings.environment), {}),
         working_directory=job_type.working_directory,
-        timeout_seconds=job_type.timeout_seconds,
-        silence_seconds=job_type.silence_seconds,
-        kill_after_seconds=job_type.kill_after_seconds or KILL_AFTER_SECONDS,
+        timeout_seconds=limits.timeout_seconds or None,
+        silence_seconds=limits.silence_seconds or None,
+        kill_after_seconds=limits.grace_seconds,
+        output_limit_bytes=limits.output_limit_bytes or None,
     )
 
 
 def run_command(type_name: str, launch: Launch, machine: Machine, log: Log) -> CommandResult:
     """To its end. Raises CommandFailed; what interrupts the caller (a signal) ends the command first."""
     recorder = LogRecorder(log)
-    run = Run(machine=machine, folder=launch.folder, recorder=recorder, launch=launch)
+    grace = launch.kill_after_seconds
+    run = Run(machine=machine, folder=launch.folder, recorder=recorder, launch=launch, grace_seconds=grace)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batchd-command") as threads:
         following = threads.submit(lambda: asyncio.run(run.perform()))
         try:

@@ -81,7 +81,8 @@ def job_flow(name: str, *, config: Path | None = None) -> TypeFlow:
 
     Its parameters are those of the type, `-` and `.` spelled `_`: integers, paths and texts. `config` names
     another `batchd.yaml`, beside which `jobtypes/` lies. `on_fail: retry` becomes the flow's retries.
-    Errors: JobTypeNotFound, ConfigError; at the call ParameterError, TemplateError, CommandFailed.
+    Errors: JobTypeNotFound, ConfigError; at the call RunsOnAnotherHost, ParameterError, TemplateError,
+    CommandFailed.
     """
     folders = config_folders(config, os.environ)
     job_types, _problems = load_job_types(folders)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchd_flows.flow_command import FlowSettings
+from batchd_flows.flow_command import FlowSettings, RunsOnAnotherHost, launch_of
 from batchd_flows.job_types import JobType, Parameter, ParameterType
 from batchd_flows.type_flow import NotAFlowParameter, job_flow, type_flow
 
@@ -148,3 +148,15 @@ def test_two_parameters_of_one_spelling_are_refused():
 def test_a_name_that_no_parameter_has_is_refused_at_submit():
     with pytest.raises(TypeError, match="has no parameter comand"):
         job_flow("command").submit_to("night", comand="x")
+
+
+def test_a_type_of_another_host_is_refused_here_and_told_the_way(tmp_path):
+    job_type = JobType(name="t", template=("echo",), host_name="farm")
+    with pytest.raises(RunsOnAnotherHost, match="submit_to"):
+        launch_of(job_type, {}, tmp_path, FlowSettings())
+
+
+def test_limits_mean_in_a_flow_what_they_mean_in_a_queue(tmp_path):
+    limits = {"timeout_seconds": 0.0, "kill_after_seconds": 0.0, "output_limit_bytes": 1024}
+    launch = launch_of(JobType(name="t", template=("echo",), **limits), {}, tmp_path, FlowSettings())
+    assert (launch.timeout_seconds, launch.kill_after_seconds, launch.output_limit_bytes) == (None, 0, 1024)
