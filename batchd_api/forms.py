@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Select, func, insert, select
 
+from batchd_api.books import Books
 from batchd_api.db.session import Database
 from batchd_api.db.tables import flow_runs, jobs, permissions, queues
+from batchd_api.reconcile import Create, reconcile
 from batchd_api.respond import UNKNOWN
 from batchd_api.statuses import JobStatus
 from batchd_flows.job_types import JobTypeNotFound, JobTypes, ParameterError, resolve_params
@@ -39,6 +41,7 @@ class Forms:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
+        self._books = Books(database)
         self._orchestrator = orchestrator
         self._job_types = job_types
         self._key = f"batchd:{installation_id}:"
@@ -73,15 +76,20 @@ class Forms:
         return await asyncio.to_thread(self._enqueue, seen, queue_name, job_type.name, params)
 
     async def _remove_leftover(self, seen: RunView) -> None:
-        """One of ours that the books lost: it goes with its job, else the mirror finds it by its key."""
-        job_id = (seen.idempotency_key or "").removeprefix(self._key).split(":")[0]
-        if job_id.isdigit() and not await asyncio.to_thread(self._job_exists, int(job_id)):
+        """One of ours whose making was answered to nobody. What is still wanted, the mirror finds."""
+        key = (seen.idempotency_key or "").removeprefix(self._key).split(":")
+        if len(key) != 3 or not all(part.isdigit() for part in key):
+            return
+        if not await asyncio.to_thread(self._is_wanted, *map(int, key)):
             with suppress(Gone):
                 await self._orchestrator.delete_run(seen.id)
 
-    def _job_exists(self, job_id: int) -> bool:
-        with self._database.read() as connection:
-            return connection.execute(select(jobs.c.id).where(jobs.c.id == job_id)).first() is not None
+    def _is_wanted(self, job_id: int, attempt: int, number: int) -> bool:
+        """Not of a job that was deleted, nor of one that was moved or taken before its run was noted."""
+        entry = self._books.entry(job_id)
+        if entry is None:
+            return False
+        return Create(attempt=attempt, number=number) in reconcile(entry.row, entry.runs)
 
     def _queue_of(self, seen: RunView) -> str | None:
         with self._database.read() as connection:

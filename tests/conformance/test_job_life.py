@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -314,3 +315,20 @@ JobLife.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 TestJobLife = JobLife.TestCase
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_a_run_whose_making_was_answered_to_nobody_goes_when_its_job_has_moved_back(at: int) -> None:
+    life = JobLife()
+    life.a_job_is_enqueued("default", held=True)
+    life.all_comes_to_rest()
+    move(life, "other")
+    life.a_write_will_fail(at=at, after_effect=True)
+    life.the_mirror_makes_a_round()
+    move(life, "default")
+    life.teardown()
+
+
+def move(life: JobLife, queue: str) -> None:
+    with life.database.write() as connection:
+        connection.execute(update(jobs).values(queue_name=queue, version=jobs.c.version + 1))
