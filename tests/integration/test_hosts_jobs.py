@@ -26,7 +26,7 @@ from tests.prefect_server import PrefectServer
 from tests.sshd import new_key
 from tests.tcp_proxy import CutAfter, Pass, Refuse, TcpProxy, tcp_proxy
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 MIB = 1 << 20
 PACE = HostPace(

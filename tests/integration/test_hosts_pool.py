@@ -22,7 +22,7 @@ from tests.dispatching import ROOT, Daemon, until
 from tests.machine_park import ParkController, SshdMachine, machine_park
 from tests.prefect_server import PrefectServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PACE = HostPace(
     pool=PoolPace(try_pause_seconds=0.1, look_seconds=0.1, ready_limit_seconds=2, stop_again_seconds=0.3),

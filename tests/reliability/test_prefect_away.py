@@ -16,7 +16,7 @@ from tests.prefect_server import PrefectServer
 from tests.reliability.invariants import Evidence, assert_invariants
 from tests.tcp_proxy import Pass, Refuse, ResetAfterRequest, TcpProxy, tcp_proxy
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @pytest.fixture
