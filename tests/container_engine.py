@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import docker
@@ -99,12 +100,14 @@ def running_engine(folder: Path) -> Iterator[ContainerEngine]:
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     (folder / "containers.conf").write_text(CONTAINERS_CONF)
     socket = folder / "engine.sock"
-    places = [f"--root={folder}/root", f"--runroot={folder}/run", f"--tmpdir={folder}/tmp"]
-    serve = ["system", "service", "--time=0", f"unix://{socket}"]
-    command = ["podman", *places, "--storage-driver=vfs", *serve]
-    environ = {"CONTAINERS_CONF": str(folder / "containers.conf")}
-    with daemon_in_namespace(folder, HIDDEN, command, socket, environ):
-        yield ContainerEngine(folder=folder, unix_socket=socket, image=_import_image(socket))
+    # Podman takes no runroot of more than fifty characters.
+    with TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as short:
+        places = [f"--root={folder}/root", f"--runroot={short}/run", f"--tmpdir={folder}/tmp"]
+        serve = ["system", "service", "--time=0", f"unix://{socket}"]
+        command = ["podman", *places, "--storage-driver=vfs", *serve]
+        environ = {"CONTAINERS_CONF": str(folder / "containers.conf")}
+        with daemon_in_namespace(folder, HIDDEN, command, socket, environ):
+            yield ContainerEngine(folder=folder, unix_socket=socket, image=_import_image(socket))
 
 
 def _import_image(socket: Path) -> str:

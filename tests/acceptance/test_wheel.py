@@ -43,7 +43,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("batch", "enqueue"), ("batchd", "MODE overrides"), ("batchd-admin", "upgrade-db")],
+    [("batch", "enqueue"), ("batchd", "doctor"), ("batchd-admin", "upgrade-db")],
 )
 def test_a_command_shows_its_help(name: str, says: str, program: Program) -> None:
     shown = program(name, "--help")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.waiting import wait_until
 from tests.web.tab import Tab
 
 pytestmark = pytest.mark.slow
@@ -63,12 +66,22 @@ def test_a_job_gets_another_place_by_the_menu(tabs, own, user: str) -> None:
 def test_a_job_is_dragged_to_another_place(tabs, own, user: str) -> None:
     tab = tabs(own, user)
     tab.open("/#/queue/night")
-    drag(tab, "fifth", "first")
-    tab.until("the new order", lambda: names_in_order(tab)[:3] == ["held", "fifth", "first"])
+    drag_until(tab, "fifth", "first", lambda: names_in_order(tab)[:3] == ["held", "fifth", "first"])
     tab.until("the new order is shown", lambda: shown_order(tab) == names_in_order(tab))
-    drag(tab, "held", "fourth")
-    tab.until("the new order", lambda: names_in_order(tab)[-2:] == ["held", "fourth"])
+    drag_until(tab, "held", "fourth", lambda: names_in_order(tab)[-2:] == ["held", "fourth"])
     tab.is_clean()
+
+
+def drag_until(tab: Tab, name: str, before: str, done: Callable[[], bool]) -> None:
+    """A list that grows or shrinks between the look and the grip moves the row away: then once more."""
+
+    def look() -> bool:
+        drag(tab, name, before)
+        with suppress(AssertionError):
+            wait_until(lambda: tab.page.wait_for_timeout(20) or done(), 4, "the new order")
+        return done()
+
+    wait_until(look, 30, "the new order")
 
 
 def drag(tab: Tab, name: str, before: str, *, drop: bool = True) -> None:
