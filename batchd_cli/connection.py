@@ -3,7 +3,7 @@
 import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from time import monotonic
@@ -121,12 +121,12 @@ class Connection:
         if data is not None:
             sent["Content-Type"] = "application/json"
         with self._translated():
-            response = self._respond(method, path, data, sent)
-            answer = Answer(
-                status=response.status,
-                headers={name.lower(): value for name, value in response.getheaders()},
-                data=response.read(),
-            )
+            with closing(self._respond(method, path, data, sent)) as response:
+                answer = Answer(
+                    status=response.status,
+                    headers={name.lower(): value for name, value in response.getheaders()},
+                    data=response.read(),
+                )
         self._last_used = monotonic()
         self._tell(method, path, answer.status, f"{len(answer.data)} bytes")
         if answer.status not in accepted:
@@ -139,12 +139,13 @@ class Connection:
         Errors: as for `exchange`; Unreachable also when it breaks off, or nothing comes for too long.
         """
         with self._translated():
-            response = self._respond("GET", path, None, {**self.headers, **headers})
-            self._tell("GET", path, response.status, "a stream")
-            if response.status != 200:
-                raise self._refusal(path, response.status, response.read())
-            while line := response.readline():
-                yield line.decode("utf-8", "replace").rstrip("\r\n")
+            # Closed here, not when it is collected: a Ctrl-C that arrives in a finalizer is swallowed.
+            with closing(self._respond("GET", path, None, {**self.headers, **headers})) as response:
+                self._tell("GET", path, response.status, "a stream")
+                if response.status != 200:
+                    raise self._refusal(path, response.status, response.read())
+                while line := response.readline():
+                    yield line.decode("utf-8", "replace").rstrip("\r\n")
         self._http.close()
 
     def close(self) -> None:

@@ -1,5 +1,7 @@
 """A job followed and waited for: events, broken connections, a manager that is away."""
 
+from http.client import HTTPConnection, HTTPResponse
+
 import pytest
 
 from batchd_cli import streaming, waiting
@@ -58,6 +60,25 @@ def test_a_broken_connection_is_taken_up_after_the_last_event(manager: Manager) 
     first, second = (one.headers for one in manager.requests)
     assert "Last-Event-ID" not in first
     assert second["Last-Event-ID"] == "1-0-stdout"
+
+
+class Interrupted(HTTPResponse):
+    """Ctrl-C comes while an answer is being closed: in a finalizer Python would swallow it."""
+
+    def close(self) -> None:
+        super().close()
+        raise KeyboardInterrupt
+
+
+def test_a_ctrl_c_while_a_stream_that_was_cut_is_closed_is_not_lost(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HTTPConnection, "response_class", Interrupted)
+    manager.stream(17, [output_event("a")], [output_event("b", offset=1), END_EVENT])
+    events = Client(manager.url).follow(17)
+    next(events)
+    with pytest.raises(KeyboardInterrupt):
+        next(events)
 
 
 def test_a_job_that_is_not_there_is_not_followed(manager: Manager) -> None:
