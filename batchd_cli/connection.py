@@ -120,13 +120,12 @@ class Connection:
         sent = {**self.headers, **(headers or {})}
         if data is not None:
             sent["Content-Type"] = "application/json"
-        with self._translated():
-            with closing(self._respond(method, path, data, sent)) as response:
-                answer = Answer(
-                    status=response.status,
-                    headers={name.lower(): value for name, value in response.getheaders()},
-                    data=response.read(),
-                )
+        with self._translated(), closing(self._respond(method, path, data, sent)) as response:
+            answer = Answer(
+                status=response.status,
+                headers={name.lower(): value for name, value in response.getheaders()},
+                data=response.read(),
+            )
         self._last_used = monotonic()
         self._tell(method, path, answer.status, f"{len(answer.data)} bytes")
         if answer.status not in accepted:
@@ -138,14 +137,14 @@ class Connection:
 
         Errors: as for `exchange`; Unreachable also when it breaks off, or nothing comes for too long.
         """
-        with self._translated():
-            # Closed here, not when it is collected: a Ctrl-C that arrives in a finalizer is swallowed.
-            with closing(self._respond("GET", path, None, {**self.headers, **headers})) as response:
-                self._tell("GET", path, response.status, "a stream")
-                if response.status != 200:
-                    raise self._refusal(path, response.status, response.read())
-                while line := response.readline():
-                    yield line.decode("utf-8", "replace").rstrip("\r\n")
+        headers = {**self.headers, **headers}
+        # Closed here, not when it is collected: a Ctrl-C that arrives in a finalizer is swallowed.
+        with self._translated(), closing(self._respond("GET", path, None, headers)) as response:
+            self._tell("GET", path, response.status, "a stream")
+            if response.status != 200:
+                raise self._refusal(path, response.status, response.read())
+            while line := response.readline():
+                yield line.decode("utf-8", "replace").rstrip("\r\n")
         self._http.close()
 
     def close(self) -> None:
