@@ -310,7 +310,9 @@ async def _dispatcher(
     await stack.enter_async_context(controllers_shown(orchestrator, parts.controllers, writer))
     dispatching = build_dispatching(parts, orchestrator)
     tasks.extend(dispatching.start())
-    tasks.append(asyncio.create_task(tidy_for_ever(parts), name="retention"))
+    tasks.append(
+        asyncio.create_task(tidy_for_ever(parts, lambda: dispatching.dispatcher.leads), name="retention")
+    )
     return dispatching.dispatcher
 
 

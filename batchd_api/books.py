@@ -76,8 +76,10 @@ class LiveRun:
 class Books:
     """Reads what is due and notes what was written."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, dispatcher: str | None = None) -> None:
+        """`dispatcher`: whose attempts' output is ours to send; None: everybody's."""
         self._database = database
+        self._dispatcher = dispatcher
 
     def installation_id(self) -> str:
         with self._database.read() as connection:
@@ -187,6 +189,8 @@ class Books:
             output.c.job_id == attempts.c.job_id, output.c.attempt == attempts.c.number
         )
         query = select(attempts.c.id).where(attempts.c.logged_output_id < newest.scalar_subquery())
+        if self._dispatcher is not None:
+            query = query.where(attempts.c.dispatcher == self._dispatcher)
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
 

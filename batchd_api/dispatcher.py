@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,12 +20,13 @@ from batchd_api.drain import enlist
 from batchd_api.host_side import HostNotReady, HostSide
 from batchd_api.launches import CannotLaunch, Launches, Look, NoLongerPermitted
 from batchd_api.mirror import CancelledInPrefect, Mirror
-from batchd_api.planner import plan
+from batchd_api.planner_lease import SEEK_SECONDS
+from batchd_api.planning import Planning
 from batchd_api.progress_notes import AttemptProgress, ProgressNotes
 from batchd_api.recorder import Attempt, OldToken, Recorder
 from batchd_api.statuses import AttemptState, Reason, ReasonCode
 from batchd_api.stored import stored
-from batchd_api.world import WorldStore, beat
+from batchd_api.world import beat
 from batchd_flows.job_types import JobTypes, OnFail
 from batchd_flows.orchestrator_records import OrchestratorRefused
 from batchd_flows.patience import MachineLost, Patience, ask
@@ -38,6 +38,7 @@ log = logging.getLogger("batchd.dispatcher")
 
 BEAT_SECONDS = 3.0
 LOOK_SECONDS = 1.0  # for what another process writes: cancellations, enqueues of a separate manager
+GIVE_UP_SECONDS = 2.0  # a database that is away does not hold up the end
 AGAIN_SECONDS = 5.0  # after an attempt's care stumbled
 REFUSED_SECONDS = 60.0  # before a job whose run Prefect has refused is tried again
 
@@ -50,29 +51,28 @@ class Dispatcher:
         name: str,
         *,
         database: Database,
-        world: WorldStore,
+        planning: Planning,
         recorder: Recorder,
         launches: Launches,
         mirror: Mirror,
         hosts: HostSide,
         workers: int,
         queues: Sequence[str] | None = None,
-        poll_timeout_seconds: float = 10,
+        counts: DispatchCounts,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         progress: ProgressNotes | None = None,
     ) -> None:
         self.name = name
         self._database = database
-        self._world = world
+        self._planning = planning
         self._recorder = recorder
         self._launches = launches
         self._mirror = mirror
         self._hosts = hosts
         self._workers = workers
         self._queues = list(queues) if queues is not None else None
-        self._poll_timeout_seconds = poll_timeout_seconds
         self._clock = clock
-        self.counts = DispatchCounts(name)
+        self.counts = counts
         self._progress = progress or ProgressNotes(database, JobTypes())
         self._wake = asyncio.Event()
         self._cares: dict[int, asyncio.Task[None]] = {}
@@ -84,6 +84,11 @@ class Dispatcher:
         self._graces: dict[
             int, float
         ] = {}  # kept, because a deleted job's row does not name its type any more
+
+    @property
+    def leads(self) -> bool:
+        """It is the one that plans, and sees to what is there once for all dispatchers."""
+        return self._planning.leads
 
     def wake(self) -> None:
         """Something changed that may let a job start or end. Call from the event loop."""
@@ -101,6 +106,7 @@ class Dispatcher:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._for_ever(self._beat, BEAT_SECONDS))
                 group.create_task(self.counts.store_for_ever(self._database, self._mirror.lag_seconds))
+                group.create_task(self._for_ever(self._seek_lead, SEEK_SECONDS))
                 group.create_task(self._for_ever(self._look, 0))
                 group.create_task(self._for_ever(self._care, LOOK_SECONDS))
         finally:
@@ -109,6 +115,9 @@ class Dispatcher:
                 care.cancel()
             await asyncio.gather(*cares, return_exceptions=True)
             await asyncio.to_thread(self._hosts.close)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GIVE_UP_SECONDS):
+                    await self._planning.give_up()
 
     async def _for_ever(self, turn: Callable[[], Coroutine[Any, Any, None]], pause_seconds: float) -> None:
         """An exception ends a turn, never the loop."""
@@ -136,25 +145,23 @@ class Dispatcher:
                 self._cares[attempt.id].cancel()
                 await stored(self._recorder.give_back, attempt)
 
+    async def _seek_lead(self) -> None:
+        if await self._planning.seek_lead():
+            self.wake()
+
     async def _look(self) -> None:
         """Plan once, and sleep until something changes or time alone changes the answer."""
         self._wake.clear()
-        now, began = self._clock(), time.perf_counter()
-        seen = await stored(self._world.look, now, prefect_down=self._mirror.down)
-        decision = plan(seen.world)
-        self.counts.planned(time.perf_counter() - began)
-        taken = await stored(self._world.apply, seen, decision)
-        if taken:
+        turn = await self._planning.turn()
+        if turn.has_taken:
             await self._care()
-        if decision.called:
+        if turn.has_called:
             self._hosts.wanted()
-        if len(taken) < len(decision.starts):
-            self._wake.set()  # rows have changed meanwhile: look again at once
+        if turn.again:
+            self._wake.set()
         self._mirror.wake()
-        moment = decision.look_again or now + timedelta(seconds=self._poll_timeout_seconds)
-        seconds = min((moment - now).total_seconds(), self._poll_timeout_seconds)
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.01, seconds)):
+            async with asyncio.timeout(turn.pause_seconds):
                 await self._wake.wait()
 
     async def _care(self) -> None:

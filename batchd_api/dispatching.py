@@ -13,6 +13,7 @@ from functools import partial
 
 from batchd_api.artifact_books import ArtifactBooks
 from batchd_api.books import Books
+from batchd_api.dispatch_counts import DispatchCounts
 from batchd_api.dispatcher import Dispatcher
 from batchd_api.forms import Forms
 from batchd_api.hands import Hands
@@ -24,6 +25,8 @@ from batchd_api.notifier import Notifier
 from batchd_api.outbox import Outbox
 from batchd_api.page_url import page_url
 from batchd_api.parts import Parts
+from batchd_api.planner_lease import PlannerLease
+from batchd_api.planning import ALONE_SECONDS, Planning
 from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.progress_notes import ProgressNotes
@@ -42,7 +45,6 @@ log = logging.getLogger("batchd")
 
 ATTEMPTS_FOLDER = "attempts"
 TIDY_SECONDS = 60.0
-LOOK_ALONE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,8 @@ def build_dispatching(
         workers=settings.dispatcher.workers,
         variables=settings.variables,
     )
-    books, hands = Books(database), Hands(database)
+    books, hands = Books(database, name), Hands(database)
+    lease = PlannerLease(database, name)
     pools = Pools(books, hands, orchestrator, words, worker_name=name)
     forms = Forms(
         database,
@@ -117,6 +120,7 @@ def build_dispatching(
             ArtifactBooks(database), Artifacts(orchestrator), page_url=page_url(settings), clock=clock
         ),
         changed=lambda: dispatcher.wake(),
+        leads=lambda: lease.holds,
     )
     targets = settings.notify.targets
     outbox = Outbox(database, parts.job_types, tuple(targets), page_url(settings))
@@ -132,19 +136,32 @@ def build_dispatching(
         clock=clock,
         pace=host_pace,
     )
+    counts = DispatchCounts(name)
+    planning = Planning(
+        WorldStore(
+            database,
+            parts.job_types,
+            host_views(parts.hosts, parts.controllers),
+            settings.timezone,
+            may_write=lease.is_held_in,
+        ),
+        lease,
+        counts=counts,
+        prefect_down=lambda: mirror.down,
+        poll_timeout_seconds=_poll_timeout_seconds(parts),
+        clock=clock,
+    )
     dispatcher = Dispatcher(
         name,
         database=database,
-        world=WorldStore(
-            database, parts.job_types, host_views(parts.hosts, parts.controllers), settings.timezone
-        ),
+        planning=planning,
         recorder=recorder,
         launches=launches,
         mirror=mirror,
         hosts=hosting.side,
         workers=settings.dispatcher.workers,
         queues=settings.dispatcher.queues,
-        poll_timeout_seconds=_poll_timeout_seconds(parts),
+        counts=counts,
         clock=clock,
         progress=ProgressNotes(database, parts.job_types),
     )
@@ -161,24 +178,25 @@ def build_dispatching(
 def _poll_timeout_seconds(parts: Parts) -> float:
     """Nobody wakes a dispatcher whose manager is another process: it looks every second by itself."""
     seconds = parts.settings.dispatcher.poll_timeout_seconds
-    return seconds if parts.serves else min(seconds, LOOK_ALONE_SECONDS)
+    return seconds if parts.serves else min(seconds, ALONE_SECONDS)
 
 
-async def tidy_for_ever(parts: Parts) -> None:
+async def tidy_for_ever(parts: Parts, leads: Callable[[], bool]) -> None:
+    """`leads`: one dispatcher removes rows for all; each its own folders."""
     while True:
         await asyncio.sleep(TIDY_SECONDS)
         try:
-            await asyncio.to_thread(tidy_up, parts, datetime.now(UTC))
+            await asyncio.to_thread(tidy_up, parts, datetime.now(UTC), sweeps=leads())
         except Exception:
             log.exception("tidying up stumbled; it is tried again")
 
 
-def tidy_up(parts: Parts, now: datetime) -> None:
+def tidy_up(parts: Parts, now: datetime, *, sweeps: bool = True) -> None:
     """Remove what has outlived `storage.done_jobs`, a little at a time, so that nobody waits for it."""
     retention = Retention(parts.database, parts.settings.storage.done_jobs_days)
-    while retention.sweep(now):
+    while sweeps and retention.sweep(now):
         pass
-    while retention.shrink():
+    while sweeps and retention.shrink():
         pass
     folder = parts.settings.state_directory / ATTEMPTS_FOLDER
     remove_leftovers(folder, partial(living_folders, parts.database))

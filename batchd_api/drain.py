@@ -69,12 +69,13 @@ def wait_until_drained(
 def _running(database: Database, name: str, now: datetime) -> int:
     """How many of its attempts live. Raises NotDrained."""
     count = select(func.count()).where(attempts.c.dispatcher == name, IS_ALIVE).scalar_subquery()
-    query = select(dispatchers.c.draining, dispatchers.c.seen_at, count.label("living"))
+    is_alive = (dispatchers.c.seen_at >= alive_since(now)).label("is_alive")
+    query = select(dispatchers.c.draining, is_alive, count.label("living"))
     with database.read() as connection:
         row = connection.execute(query.where(dispatchers.c.name == name)).one_or_none()
     if row is None or not row.draining:
         raise NotDrained("The dispatcher takes new jobs again: it was restarted, or somebody said --off.")
-    if row.living and row.seen_at < alive_since(now):
+    if row.living and not row.is_alive:
         raise NotDrained(
             f"The dispatcher has stopped before it saw the end of {_jobs(row.living)}; they go on without it."
         )

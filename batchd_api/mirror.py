@@ -80,7 +80,9 @@ class Mirror:
         log_limit_bytes: int,
         artifacts: RunArtifacts | None = None,
         changed: Callable[[], None] = lambda: None,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`leads`: whether this dispatcher is the one that plans; else only what it runs itself is shown."""
         self._books = books
         self._orchestrator = orchestrator
         self._words = words
@@ -91,6 +93,8 @@ class Mirror:
         self._logs = RunLogs(books, orchestrator, limit_bytes=log_limit_bytes)
         self._artifacts = artifacts
         self._changed = changed
+        self._leads = leads
+        self._has_led = False
         self._wake = asyncio.Event()
         self._claims: deque[_Claim] = deque()
         self._down: str | None = "Prefect has not answered yet"
@@ -133,8 +137,6 @@ class Mirror:
         """Until cancelled."""
         pause = 0.2
         await self._logs.start()
-        if self._artifacts is not None:
-            await self._artifacts.start()
         while True:
             try:
                 busy = await self.step()
@@ -177,6 +179,10 @@ class Mirror:
         """One round: claims, and at most BATCH rows. False: nothing was due. `run` makes them."""
         if self._down:
             await self._orchestrator.probe()
+        if not self._leads():
+            return await self._follow()
+        if not self._has_led:
+            await self._begin_to_lead()
         changed = await self._pools.step()
         self._say(None)
         worked = await self._serve_claims()
@@ -198,6 +204,22 @@ class Mirror:
         if self._artifacts is not None:
             worked = await self._artifacts.step(is_idle=not worked) or worked
         return worked
+
+    async def _follow(self) -> bool:
+        """Another dispatcher's mirror shows the rows; claims and output are of what runs here."""
+        self._has_led = False
+        self._watch.stand_by()
+        self._say(None)
+        worked = await self._serve_claims()
+        return await self._logs.step() or worked
+
+    async def _begin_to_lead(self) -> None:
+        """Whoever led before may have left anything half done: all is looked at."""
+        await self._pools.begin()
+        self._watch.look_again()
+        if self._artifacts is not None:
+            await self._artifacts.start()
+        self._has_led = True
 
     async def _show_windows(self) -> None:
         """Now and then: the queues' windows in Prefect, whose edges wake the planner."""

@@ -42,6 +42,13 @@ class Pools:
         self._beaten_at: dict[str, float] = {}
         self._look_at = 0.0
         self._check_work_queues = True
+        self._former: set[str] = set()  # queues with a pool when we began
+
+    async def begin(self) -> None:
+        """Nothing is known but what is noted: another process may have written since."""
+        self._specs, self._deployments, self._beaten_at = {}, {}, {}
+        self._former = set(await asyncio.to_thread(self._hands.written_pools))
+        self.look_again()
 
     def look_again(self) -> None:
         """Something about a pool or its work queue was changed."""
@@ -57,10 +64,11 @@ class Pools:
         queues = await asyncio.to_thread(self._books.queues)
         for queue in queues:
             await self._show(queue)
-        for name in set(self._specs) - {queue.name for queue in queues}:
+        for name in (self._former | set(self._specs)) - {queue.name for queue in queues}:
             await self._orchestrator.delete_pool(pool_name(name))
             await asyncio.to_thread(self._hands.forget_pool, name)
             self.forget(name)
+            self._former.discard(name)
         return changed
 
     async def deployment(self, type_name: str, queue_name: str) -> UUID:

@@ -70,6 +70,10 @@ class Watch:
         self._look_at = 0.0
         self._pools.look_again()
 
+    def stand_by(self) -> None:
+        """Another dispatcher sees to it."""
+        self._noticed.clear()
+
     async def notice(self) -> None:
         """Follow the event stream until cancelled. Whenever it was lost, everything is looked at."""
         while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_,
 
 from batchd_api.alive import DISPATCHER_ALIVE_SECONDS, alive_since
 from batchd_api.called import IS_CALLED, effective_host
+from batchd_api.db.clock import moment
 from batchd_api.db.session import Database
 from batchd_api.db.tables import IS_ALIVE, attempts, dispatchers, installation, jobs, queues, schedules
 from batchd_api.host_ledger import entries_in, seen_as
@@ -68,12 +69,20 @@ class WorldStore:
     """Blocking, as everything that talks to the database."""
 
     def __init__(
-        self, database: Database, job_types: JobTypes, hosts: Mapping[str, HostView], zone: ZoneInfo
+        self,
+        database: Database,
+        job_types: JobTypes,
+        hosts: Mapping[str, HostView],
+        zone: ZoneInfo,
+        *,
+        may_write: Callable[[Connection], bool] = lambda _: True,
     ) -> None:
+        """`may_write`: whether we are (still) the planner, asked within the transaction that writes."""
         self._database = database
         self._job_types = job_types
         self._hosts = hosts
         self._zone = zone
+        self._may_write = may_write
         self._last_start: dict[str, datetime] = {}
 
     def look(self, now: datetime, *, prefect_down: str | None) -> Seen:
@@ -127,6 +136,8 @@ class WorldStore:
         taken: list[Taken] = []
         with self._database.write() as connection:
             connection.execute(select(installation.c.id).with_for_update()).all()  # one planner at a time
+            if not self._may_write(connection):
+                return []
             counted = _newest_attempt(connection) == seen.newest_attempt
             usable = self._usable_hosts(connection, seen.world.now)
             for start in plan.starts if counted else ():
@@ -234,7 +245,7 @@ def beat(database: Database, name: str, workers: int, queue_names: list[str] | N
 
     Answers whether somebody wants it to take no new jobs.
     """
-    values = {"workers": workers, "queues": queue_names, "seen_at": now}
+    values = {"workers": workers, "queues": queue_names, "seen_at": moment(now)}
     with database.write() as connection:
         mine = update(dispatchers).where(dispatchers.c.name == name).values(**values)
         draining = connection.execute(mine.returning(dispatchers.c.draining)).scalar_one_or_none()

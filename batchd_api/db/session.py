@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.pool import StaticPool
 
 from batchd_api.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable
@@ -25,6 +25,8 @@ log = logging.getLogger("batchd.database")
 
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 SAY_AGAIN_SECONDS = 60.0
+CONNECT_SECONDS = 5
+CUT_OFF_MS = 8_000  # no transaction of ours waits for anything but the database
 
 
 class Database:
@@ -49,9 +51,11 @@ class Database:
             self._said_once(),
             _translated(),
             self.engine.connect() as connection,
-            connection.begin(),
         ):
-            yield connection
+            if not self.is_sqlite:  # else each query there would see a moment of its own
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -87,7 +91,27 @@ class Database:
 
 
 def _server_engine(url: str, pool_size: int) -> Engine:
-    return create_engine(url, pool_size=pool_size, pool_pre_ping=True, pool_recycle=1800)
+    return create_engine(
+        url, pool_size=pool_size, pool_pre_ping=True, pool_recycle=1800, connect_args=_short_waits(url)
+    )
+
+
+def _short_waits(url: str) -> dict[str, str | int]:
+    """Whoever is cut off notices, on both sides: what it held is free before its leases are over.
+
+    What the connection string says itself counts.
+    """
+    server_side = {"idle_in_transaction_session_timeout": CUT_OFF_MS, "tcp_user_timeout": CUT_OFF_MS}
+    ours: dict[str, str | int] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": CUT_OFF_MS,
+        "keepalives_idle": 4,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+        "options": " ".join(f"-c {name}={value}" for name, value in server_side.items()),
+    }
+    said = make_url(url).query
+    return {name: value for name, value in ours.items() if name not in said}
 
 
 def _sqlite_engine(url: str, in_memory: bool) -> Engine:

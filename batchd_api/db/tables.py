@@ -253,6 +253,16 @@ dispatchers = Table(
     Column("draining", Boolean, nullable=False, server_default="0"),  # takes no new jobs
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    # Held by one dispatcher at a time, until a moment of the database's clock. `term` grows with each taking.
+    Column("name", String(32), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("term", Integer, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+)
+
 artifacts = Table(
     "artifacts",
     metadata,

@@ -9,12 +9,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from batchd_api.db.session import Database
 from batchd_api.errors import StartupError
 
 SCRIPT_LOCATION = "batchd_migrations:"
+START_LOCK = 0x6261746368  # "batch": a number that no other program on that database uses
 
 
 def head_revision() -> str:
@@ -36,6 +37,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     """
     head = head_revision()
     with database.write() as connection:
+        one_at_a_time(connection)
         before = current_revision(connection)
         if before is not None and not _is_known(before):
             raise StartupError(
@@ -47,6 +49,12 @@ def upgrade(database: Database) -> tuple[str | None, str]:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     return before, head
+
+
+def one_at_a_time(connection: Connection) -> None:
+    """Several daemons may start on one fresh database; to the end of the transaction there is no other."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(START_LOCK)))
 
 
 def _is_known(revision: str) -> bool:

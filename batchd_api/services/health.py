@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from batchd_api.db.clock import moment
 from batchd_api.db.host_tables import hosts
 from batchd_api.db.session import Database
 from batchd_api.db.tables import dispatchers
@@ -78,7 +79,7 @@ class Health:
         self._prefect = prefect
 
     def report(self) -> Report:
-        count = select(func.count()).where(dispatchers.c.seen_at >= self._clock() - SEEN_WITHIN)
+        count = select(func.count()).where(dispatchers.c.seen_at >= moment(self._clock(), SEEN_WITHIN))
         alarms = select(func.count()).where(hosts.c.alarm.is_not(None))
         try:
             with self._database.read() as connection:

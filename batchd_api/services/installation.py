@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Table, insert, select
 
 from batchd_api.db.tables import Row, installation, queues, schedules
+from batchd_api.db.upgrade import one_at_a_time
 
 ANYTIME = "anytime"
 DEFAULT_QUEUE = "default"
@@ -15,6 +16,7 @@ DEFAULT_QUEUE = "default"
 
 def ensure_first_rows(connection: Connection, now: datetime) -> str:
     """The installation's id. Only its first call makes rows: what people delete later stays deleted."""
+    one_at_a_time(connection)
     found = connection.execute(select(installation.c.id)).scalar()
     if found is not None:
         return str(found)
