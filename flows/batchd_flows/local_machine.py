@@ -107,6 +107,8 @@ class LocalMachine(Machine):
         state = self.status(folder).state
         if state is RunState.RUNNING or (state is RunState.LOST and not self.gone(folder)):
             raise SupervisorError(f"the attempt in {folder} still has processes")
+        if (group := _text(folder / "group").strip()) and Path(group).is_dir():
+            self._ask("disband", folder.absolute())
         with _open_pipes(folder):
             _remove_tree(folder)
 

@@ -152,6 +152,7 @@ remove() { # $1 folder, $2 supervisor
     if [ -e "$1/pid" ] && ! exit_of "$1"; then
         left "$1" "$2" && give_up "the attempt in $1 still has processes"
     fi
+    { read -r group <"$1/group" && [ -d "$group" ] && $shell "$2" disband "$1" </dev/null; } 2>/dev/null
     # Held until the end: the readers of a supervisor that was killed early wait for a writer for ever, else.
     [ ! -p "$1/out" ] || exec 8<>"$1/out"
     [ ! -p "$1/err" ] || exec 9<>"$1/err"

@@ -144,7 +144,8 @@ class Machine(ABC):
     def gone(self, folder: Path) -> bool:
         """No process of the attempt is left.
 
-        Out of reach is only what has wiped its environment, left the session and lost its parent, all three.
+        Out of reach is only what has wiped its environment, left the session and lost its parent, all three;
+        where the supervisor may make a control group, nothing is.
         """
 
     @abstractmethod

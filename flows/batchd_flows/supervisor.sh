@@ -4,10 +4,12 @@
 #   supervisor.sh start FOLDER SHELL...          run the attempt of this folder, apart from whoever asks
 #   supervisor.sh cancel FOLDER GRACE SHELL...   end it: TERM, and KILL after so many hundredths of a second; returns at once
 #   supervisor.sh left FOLDER                    print the processes of the attempt that are alive
+#   supervisor.sh disband FOLDER                 remove its control group, where that is empty by now
 #
 # The folder comes with: command, launch (sets the environment and becomes the command), settings, mark,
 # out and err (FIFOs), and job, how, exit.part filled with blanks: what is written late is written over
-# them, so that a full disk cannot take it. We make: pid (also the lock), stdout, stderr, cut, exit.
+# them, so that a full disk cannot take it. We make: pid (also the lock), stdout, stderr, cut, exit, and group
+# where there is a control group.
 # Everything is inside functions: the shell has read the whole file before it runs the first line.
 # shellcheck disable=SC1091,SC2013,SC2034,SC2086,SC2094,SC2154 # words are split on purpose; settings are read
 
@@ -37,7 +39,44 @@ doze() { # $1 is less than a second; some hosts' sleep knows whole ones only
     sleep "$1" 2>/dev/null || sleep 1
 }
 
-members() { # all of the attempt but its supervisor: by mark, by session, by descent
+confine() { # sets group to a control group (v2) for the command, where we may make one: no fork leaves it
+    group=batchd-$mark.$self.$birth base=''
+    while IFS=: read -r line path base && [ "$line" != 0 ]; do base=''; done </proc/self/cgroup
+    case $base in "" | */..*) base=/nowhere ;; esac
+    for path in /sys/fs/cgroup /sys/fs/cgroup/unified; do
+        path=$path${base%/}
+        [ -w "$path/cgroup.procs" ] || continue
+        tidy "$path"
+        # First where it is, then it: so it is never forgotten.
+        echo "$path/$group" >group && mkdir "$path/$group" && group=$path/$group && return
+    done
+    group=''
+}
+
+tidy() { # $1: the groups there that are empty, and whose supervisors are gone: no new command can come
+    for path in "$1"/batchd-*.*.*; do
+        line=${path%.*}
+        [ ! -d "$path" ] || same "${line##*.}" "${path##*.}" || rmdir "$path"
+    done
+    path=$1
+}
+
+own_group() { # sets group, if there is one. The name is ours alone: no other group can be meant
+    group='' mark=''
+    { read -r mark <mark; read -r group <group; } 2>/dev/null
+    case $group in /sys/fs/cgroup/*"batchd-${mark:-none}."*) [ -d "$group" ] ;; *) false ;; esac
+}
+
+disband() { # the command may have made groups inside of its own
+    own_group || return 0
+    rmdir "$group" || find "$group" -depth -type d -exec rmdir {} \;
+} 2>/dev/null
+
+found() { # once each: nobody is to be sent two signals
+    case $found in *" $1 "*) ;; *) found="$found$1 " ;; esac
+}
+
+members() { # all of the attempt but its supervisor: by mark, by control group, by session, by descent
     job='' birthday='' mark='' boot='' found=' ' grown=''
     { read -r line line boot <pid; read -r job birthday <job; read -r mark <mark; } 2>/dev/null
     read -r line </proc/sys/kernel/random/boot_id
@@ -47,10 +86,13 @@ members() { # all of the attempt but its supervisor: by mark, by session, by des
     born "$job" && [ "$birth" != "$birthday" ] && job=
     for path in $(grep -lszF "BATCHD_ATTEMPT_MARK=${mark:-none}" /proc/[0-9]*/environ); do
         path=${path%/environ}
-        found="$found${path#/proc/} "
+        found "${path#/proc/}"
     done
+    own_group && for path in $(find "$group" -name cgroup.procs -exec cat {} + || cat "$group/cgroup.procs"); do
+        case $path in [1-9]*) found "$path" ;; esac # 0: where this shell cannot see it
+    done 2>/dev/null
     if [ -z "$watching" ] && ! supervised && read -r path line <watcher && same "$path" "$line"; then
-        found="$found$path " # nobody else ends the watch of a killed supervisor
+        found "$path" # nobody else ends the watch of a killed supervisor
     fi 2>/dev/null
     while [ "$grown" != "$found" ]; do
         grown=$found
@@ -83,6 +125,7 @@ end_tree() { # $1: why, $2: grace in hundredths. Goes on until nothing is left, 
         done
         if [ "$left" ] && [ "$now" -ge "$deadline" ]; then
             kill -s KILL $left
+            own_group && echo 1 >"$group/cgroup.kill" # also what forks faster than we look
         elif [ "$left" ] && [ -z "$asked" ]; then # once: what a TERM trap starts to clean up is left alone
             asked=yes
             kill -s TERM $left
@@ -91,6 +134,7 @@ end_tree() { # $1: why, $2: grace in hundredths. Goes on until nothing is left, 
         doze $rest
         [ "$now" -lt $((began + 100)) ] || rest=0.5
     done 2>/dev/null
+    disband
 }
 
 cancel() { # $1: grace in hundredths. One at a time: a second TERM is not what the first trap expects
@@ -145,6 +189,7 @@ become_the_command() {
     read -r job line </proc/self/stat
     born "$job"
     printf '%-60s\n' "$job $birth" 1<>job
+    { [ -z "$group" ] || echo "$job" >"$group/cgroup.procs"; } 2>/dev/null
     export BATCHD_ATTEMPT_MARK="$mark"
     unset OLDPWD SHLVL
     . ./launch
@@ -181,6 +226,7 @@ run() {
     batchd_leader=$(command -v setsid) batchd_env=$(command -v env)
     code=- signal=0 cut=0 reason=-
     if [ ! -e by.cancelled ]; then
+        confine
         (drain out stdout) & out=$!
         (drain err stderr) & err=$!
         watcher=''
@@ -197,6 +243,7 @@ run() {
         settled
         look "$out" || wait "$out" || cut=1
         look "$err" || wait "$err" || cut=1
+        disband # unless something was left behind on purpose
         read -r line <how && [ "$line" ] && [ "$code" -gt 128 ] && signal=$((code - 128))
     else
         reason=cancelled
@@ -219,6 +266,7 @@ main() {
     run) run "$folder" ;;
     end) cd "$folder" && cancel "$3" ;;
     left) cd "$folder" && members ;;
+    disband) cd "$folder" && disband ;;
     esac
     exit
 }

@@ -26,6 +26,7 @@ from batchd_flows.ssh_machine import SshMachine
 from batchd_flows.supervisor import Launch, Machine, RunState, RunStatus, SupervisorError
 from batchd_infra.ssh import SshConnection
 from tests.sshd import running_sshd
+from tests.waiting import need_programs, need_root
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -671,6 +672,159 @@ def test_what_wiped_its_environment_is_ended_by_session_or_descent(runner: Runne
     for name in ("orphan", "child"):
         pid = int((runner.path / name).read_text())
         wait_until(lambda pid=pid: not alive(pid))  # type: ignore[misc]
+
+
+# --- in a control group of its own, where one may be made ---
+
+
+def groups_below_ours() -> Path | None:
+    """Where a supervisor that we start may make control groups (v2)."""
+    own = next(
+        (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line[:3] == "0::"), ""
+    )
+    for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        place = Path(f"{top}{own}")
+        if own and os.access(place / "cgroup.procs", os.W_OK):
+            return place
+    return None
+
+
+needs_groups = pytest.mark.skipif(groups_below_ours() is None, reason="no control group may be made here")
+
+# It wipes its environment, leaves the session and loses its parent.
+ESCAPES = (
+    "(setsid env -i sh -c 'echo $$ >escaped; exec sleep 60' &)\nwhile [ ! -s escaped ]; do sleep 0.05; done\n"
+)
+
+
+def group_of(folder: Path) -> Path:
+    group = Path((folder / "group").read_text().strip())
+    assert group.parent == groups_below_ours()
+    return group
+
+
+def no_group_is_left(folder: Path) -> bool:
+    mark = (folder / "mark").read_text().strip()
+    place = groups_below_ours()
+    return place is None or not list(place.glob(f"*{mark}*"))
+
+
+@needs_groups
+@every_shell
+def test_h7_what_hides_from_everything_else_is_ended_by_its_control_group(runner: Runner) -> None:
+    folder = runner.start(f"{ESCAPES} trap 'echo term' TERM; echo begun; while :; do sleep 0.05; done")
+    runner.said(folder, b"begun")
+    escaped = int((runner.path / "escaped").read_text())
+    assert str(escaped) in (group_of(folder) / "cgroup.procs").read_text().split()
+    assert str(runner.supervisor(folder)) not in (group_of(folder) / "cgroup.procs").read_text().split()
+    runner.machine.cancel(folder, grace_seconds=1)
+    assert runner.wait(folder).reason == "cancelled"
+    assert not alive(escaped)
+    assert runner.read(folder, "stdout").count(b"term") == 1
+    assert no_group_is_left(folder)
+
+
+@needs_groups
+def test_h7_it_is_ended_too_when_its_supervisor_was_killed(runner: Runner) -> None:
+    folder = runner.start(f"{ESCAPES} echo begun; sleep 60")
+    runner.said(folder, b"begun")
+    os.kill(runner.supervisor(folder), signal.SIGKILL)
+    assert runner.wait(folder).state is RunState.LOST
+    assert not runner.machine.gone(folder)
+    runner.machine.cancel(folder, grace_seconds=5)
+    wait_until(lambda: runner.machine.gone(folder))
+    assert not alive(int((runner.path / "escaped").read_text()))
+    wait_until(lambda: no_group_is_left(folder))
+
+
+@needs_groups
+def test_what_forks_faster_than_anybody_looks_is_ended(runner: Runner) -> None:
+    folder = runner.start(
+        f"{ESCAPES} trap '' TERM; echo begun\n"
+        "f() { (trap '' TERM; sleep 0.02; f) & }\nfor i in 1 2 3 4 5 6 7 8; do f; done; wait; sleep 60"
+    )
+    runner.said(folder, b"begun")
+    runner.machine.cancel(folder, grace_seconds=0.2)
+    assert runner.wait(folder).reason == "cancelled"
+    assert no_group_is_left(folder)
+
+
+@needs_groups
+def test_groups_that_a_command_makes_inside_its_own_go_with_it(runner: Runner) -> None:
+    folder = runner.start(
+        """
+        read -r group <"${0%/*}/group"
+        mkdir "$group/inner"
+        sh -c 'echo $$ >"$1/inner/cgroup.procs"; exec env -i setsid sleep 60' sh "$group" &
+        until read -r pid <"$group/inner/cgroup.procs"; do sleep 0.05; done
+        echo "begun $pid"; wait
+        """
+    )
+    runner.said(folder, b"begun")
+    runner.machine.cancel(folder, grace_seconds=1)
+    runner.wait(folder)
+    assert not alive(int(runner.read(folder, "stdout").split()[1]))
+    assert no_group_is_left(folder)
+
+
+@every_shell
+def test_a_command_that_ends_leaves_no_group(runner: Runner) -> None:
+    folder = runner.start("exit 3")
+    assert runner.wait(folder).exit_code == 3
+    wait_until(lambda: no_group_is_left(folder))
+
+
+@needs_groups
+def test_a_group_of_what_was_left_on_purpose_goes_with_it_or_after_it(runner: Runner) -> None:
+    """When the folder is removed, or when the next command starts; groups of others stay."""
+    strangers = [groups_below_ours() / name for name in ("batchd-x", f"not-ours.{os.getpid()}.1")]  # type: ignore[operator]
+    for stranger in strangers:
+        stranger.mkdir(exist_ok=True)
+    try:
+        folder = runner.start(f"{ESCAPES} exit 0")
+        assert runner.wait(folder).exit_code == 0
+        escaped, group = int((runner.path / "escaped").read_text()), group_of(folder)
+        runner.machine.remove(folder)
+        assert group.is_dir()
+        os.kill(escaped, signal.SIGKILL)
+        wait_until(lambda: not alive(escaped))
+        runner.wait(runner.start("exit 0"))
+        assert not group.exists()
+        assert all(stranger.is_dir() for stranger in strangers)
+    finally:
+        for stranger in strangers:
+            stranger.rmdir()
+
+
+@needs_groups
+def test_a_group_is_removed_with_the_folder_of_a_supervisor_that_could_not(runner: Runner) -> None:
+    folder = runner.start("echo begun; sleep 60")
+    runner.said(folder, b"begun")
+    os.kill(runner.supervisor(folder), signal.SIGKILL)
+    group = group_of(folder)
+    (group / "cgroup.kill").write_text("1")
+    wait_until(lambda: runner.machine.gone(folder))
+    runner.machine.remove(folder)
+    wait_until(lambda: not group.exists())
+
+
+@pytest.mark.parametrize("shell", ["dash", "busybox sh", "bash --posix"])
+def test_where_no_group_may_be_made_the_tree_is_ended_all_the_same(shell: str, tmp_path: Path) -> None:
+    need_root()
+    need_programs("unshare", "mount", shell.split()[0])
+    hidden = f'mount -t tmpfs tmpfs /sys/fs/cgroup && exec {shell} "$@"'
+    runner = Runner(LocalMachine(shell=("unshare", "--mount", "/bin/sh", "-c", hidden, "sh")), tmp_path)
+    folder = runner.start(
+        "(setsid sh -c 'echo $$ >twice; exec sleep 60' &)\n"
+        "while [ ! -s twice ]; do sleep 0.05; done; echo begun; sleep 60"
+    )
+    runner.said(folder, b"begun")
+    assert not (folder / "group").exists()
+    assert no_group_is_left(folder)
+    runner.machine.cancel(folder, grace_seconds=5)
+    assert runner.wait(folder).reason == "cancelled"
+    assert not alive(int((tmp_path / "twice").read_text()))
+    runner.machine.remove(folder)
 
 
 def test_a_stopped_job_is_ended_too(runner: Runner) -> None:
