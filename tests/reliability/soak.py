@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -75,6 +75,7 @@ class Soak:
         self.tally = Tally()
         self._daemons: dict[str, Daemon] = {}
         self._kinds: dict[int, str] = {}
+        self._owed: deque[tuple[str, float]] = deque()  # orders that nobody has accepted yet
 
     def run(self) -> None:
         began = time.monotonic()
@@ -139,12 +140,24 @@ class Soak:
         if rows:
             silence = (datetime.now(UTC) - max(row.seen_at for row in rows)).total_seconds()
             self.tally.longest_silence_seconds = max(silence, self.tally.longest_silence_seconds)
+        self._ask_again()
         self._cancel_the_endless()
 
     # The jobs
 
     def _enqueue(self, kind: float, length: float) -> None:
-        name = KINDS[int(kind)]
+        order = (KINDS[int(kind)], length)
+        if not self._asked(*order):
+            self.tally.unanswered += 1
+            self._owed.append(order)
+
+    def _ask_again(self) -> None:
+        """As people do whose order had no answer; it may run twice then, as two jobs."""
+        while self._owed and self._asked(*self._owed[0]):
+            self._owed.popleft()
+
+    def _asked(self, name: str, length: float) -> bool:
+        """Whether it was accepted. The facade may be dead; or it took the job and died, nobody knows."""
         lines = (
             f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep {length / LINES:.3f}; done"
         )
@@ -152,10 +165,10 @@ class Soak:
         between = ENDLESS if name == "cancelled" else f"{lines}; {ends}"
         try:
             number = self.here.witness(between=between, type_name="again" if name == "again" else "command")
-        except BatchError:  # the facade was dead; whether it took the job, nobody knows
-            self.tally.unanswered += 1
-        else:
-            self._kinds[number] = name
+        except BatchError:
+            return False
+        self._kinds[number] = name
+        return True
 
     def _cancel_the_endless(self) -> None:
         """Those that run; also where their enqueue had no answer."""
@@ -175,7 +188,7 @@ class Soak:
         def all_ended() -> bool:
             self._between()
             query = select(jobs.c.id).where(jobs.c.status.not_in(["Done", "Failed"]))
-            return not self.here.rows(query)
+            return not self._owed and not self.here.rows(query)
 
         until(REST_SECONDS, f"the end of the last job; {self.here.said()[-3000:]}", all_ended)
         keep = {daemon.process.pid for daemon in self._daemons.values()}
@@ -214,8 +227,8 @@ class Soak:
         size = sum(len(self.here.output(number)) for number in self._kinds)
         return (
             f"seed {self.plan.seed}: {self.plan.seconds:.0f} s, {self.tally.kills.total()} kills ({killed})\n"
-            f"{len(self._kinds)} jobs accepted, {self.tally.unanswered} enqueues without an answer, "
-            f"{self.tally.cancels} cancels\n"
+            f"{len(self._kinds)} jobs accepted, {self.tally.unanswered} of them after an enqueue without an "
+            f"answer; {statuses.total() - len(self._kinds)} taken without one; {self.tally.cancels} cancels\n"
             f"{statuses['Done']} Done, {statuses['Failed']} Failed, {tries} attempts, "
             f"{len(self.here.starts())} starts, none lost, none twice\n"
             f"{size} bytes of output, each as it was written; "
