@@ -22,14 +22,14 @@ from batchd_api.launches import CannotLaunch, Launches, Look, NoLongerPermitted
 from batchd_api.mirror import CancelledInPrefect, Mirror
 from batchd_api.planner_lease import SEEK_SECONDS
 from batchd_api.planning import Planning
-from batchd_api.progress_notes import AttemptProgress, ProgressNotes
+from batchd_api.progress_notes import WRITE_SECONDS, AttemptProgress, ProgressNotes
 from batchd_api.recorder import Attempt, OldToken, Recorder
 from batchd_api.statuses import AttemptState, Reason, ReasonCode
 from batchd_api.stored import stored
 from batchd_api.world import beat
 from batchd_flows.job_types import JobTypes, OnFail
 from batchd_flows.orchestrator_records import OrchestratorRefused
-from batchd_flows.patience import MachineLost, Patience, ask
+from batchd_flows.patience import LOST_AFTER_SECONDS, MachineLost, Patience, ask
 from batchd_flows.run import NOT_STARTED, Chunk, Outcome, Position, Run
 from batchd_flows.supervisor import Launch, Machine, RunState, SupervisorError
 from batchd_infra.hosts import HostNotFound
@@ -80,6 +80,7 @@ class Dispatcher:
         self._draining = False
         self._cancelled: set[int] = set()
         self._cancels: dict[int, asyncio.Task[None]] = {}
+        self._missed: dict[int, float] = {}  # since when the file of an attempt's host is
         self._leftovers: set[int] | None = None  # attempts that may have started before this process did
         self._graces: dict[
             int, float
@@ -229,11 +230,24 @@ class Dispatcher:
                 await self._follow(attempt, machine, launch)
         except OldToken as error:
             log.warning("%s", error)
-        except (HostNotFound, MachineLost) as error:
+        except HostNotFound as error:
+            await self._miss_host(attempt, error)
+        except MachineLost as error:
             await self._end(attempt, Outcome(exit_code=None, reason=f"outcome unknown: {error}"))
         except Exception:
             log.exception("attempt %s stumbled; it is looked at again", attempt.folder_name)
             await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _miss_host(self, attempt: Attempt, error: HostNotFound) -> None:
+        """Its file is gone, or broken: as with a host out of reach, the command may go on there."""
+        now = asyncio.get_running_loop().time()
+        if attempt.id not in self._missed:
+            self._missed[attempt.id] = now
+            log.error("job %d runs on unseen until the file is back: %s", attempt.job_id, error)
+        if attempt.cancel_requested or now - self._missed[attempt.id] >= LOST_AFTER_SECONDS:
+            await self._end(attempt, Outcome(exit_code=None, reason=f"outcome unknown: {error}"))
+        else:
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _has_started(self, attempt: Attempt, machine: Machine) -> bool:
         """Its command was started before; a crash may have come before that was written down."""
@@ -320,6 +334,7 @@ class _AttemptRecorder:
         self._dispatcher = dispatcher
         self._attempt = attempt
         self._progress = progress
+        self._later: asyncio.Task[None] | None = None
 
     async def started(self, at: datetime) -> None:
         await stored(self._dispatcher._recorder.started, self._attempt, at)
@@ -328,8 +343,15 @@ class _AttemptRecorder:
     async def output(self, chunks: Sequence[Chunk]) -> None:
         await stored(self._dispatcher._recorder.add_output, self._attempt, chunks)
         if self._progress is not None:
-            await stored(self._progress.read, chunks)
+            await asyncio.to_thread(self._progress.read, chunks)
+            if self._progress.is_unwritten and (self._later is None or self._later.done()):
+                self._later = asyncio.create_task(self._write_later(self._progress), name="late progress")
         self._dispatcher._mirror.output_added(self._attempt.id)
+
+    async def _write_later(self, progress: AttemptProgress) -> None:
+        """Else a command that tells twice in a second and then works for an hour would stand at the first."""
+        await asyncio.sleep(WRITE_SECONDS)
+        await stored(progress.write)
 
     async def cut(self) -> None:
         await stored(self._dispatcher._recorder.cut, self._attempt, self._dispatcher._clock())
@@ -337,6 +359,8 @@ class _AttemptRecorder:
 
     async def ended(self, outcome: Outcome) -> None:
         """With its files: the command has run, and is never run again because they could not be copied."""
+        if self._later is not None:
+            self._later.cancel()
         if self._progress is not None:
             await stored(self._progress.write)
         hosts = self._dispatcher._hosts

@@ -18,6 +18,7 @@ from batchd_api.dispatcher import Dispatcher
 from batchd_api.forms import Forms
 from batchd_api.hands import Hands
 from batchd_api.host_desk import HostDesk
+from batchd_api.host_leftovers import HostLeftovers
 from batchd_api.hosting import HostPace, Wakers, build_hosting, host_views
 from batchd_api.launches import Launches, LaunchSettings
 from batchd_api.mirror import Mirror
@@ -56,13 +57,18 @@ class Dispatching:
     watch: Watch
     desk: HostDesk | None = None
     notifier: Notifier | None = None
+    leftovers: HostLeftovers | None = None
 
     def start(self) -> list[asyncio.Task[object]]:
         desk = [asyncio.create_task(self.desk.run(), name="hosts")] if self.desk else []
+        leftovers = (
+            [asyncio.create_task(self.leftovers.run(), name="leftovers on hosts")] if self.leftovers else []
+        )
         notifier = [asyncio.create_task(self.notifier.run(), name="notifier")] if self.notifier else []
         return [
             *desk,
             *notifier,
+            *leftovers,
             asyncio.create_task(self.mirror.run(), name="mirror"),
             asyncio.create_task(self.watch.notice(), name="watch"),
             asyncio.create_task(self.dispatcher.run(), name="dispatcher"),
@@ -134,6 +140,7 @@ def build_dispatching(
         wakers=wakers,
         said=mirror.output_added,
         clock=clock,
+        leads=lambda: lease.holds,
         pace=host_pace,
     )
     counts = DispatchCounts(name)
@@ -171,6 +178,7 @@ def build_dispatching(
         mirror=mirror,
         watch=watch,
         desk=hosting.desk,
+        leftovers=hosting.leftovers,
         notifier=Notifier(outbox, targets, clock=clock) if targets else None,
     )
 

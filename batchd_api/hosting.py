@@ -11,6 +11,7 @@ from datetime import datetime
 
 from batchd_api.host_desk import HostDesk
 from batchd_api.host_ledger import DatabaseLedger
+from batchd_api.host_leftovers import SWEEP_SECONDS, HostLeftovers
 from batchd_api.host_side import HostSide
 from batchd_api.host_tests import HostTests
 from batchd_api.launches import Launches
@@ -38,12 +39,14 @@ class HostPace:
     pool: PoolPace
     copy_retry_seconds: tuple[float, ...] | None = None
     ssh: Mapping[str, float] | None = None  # seconds of an SshTarget that differ from what is usual
+    sweep_seconds: float = SWEEP_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hosting:
     side: HostSide
-    desk: HostDesk | None  # None: no file defines a host
+    desk: HostDesk | None  # None: no file defines a host, and no machine of ours is left of earlier ones
+    leftovers: HostLeftovers | None = None
 
 
 class Wakers:
@@ -74,6 +77,7 @@ def build_hosting(
     wakers: Wakers,
     said: Callable[[int], None],
     clock: Callable[[], datetime],
+    leads: Callable[[], bool],
     pace: HostPace | None = None,
 ) -> Hosting:
     """Nothing starts yet. `name` is the dispatcher's."""
@@ -98,7 +102,7 @@ def build_hosting(
         wanted=lambda: wakers.desk(),
         retry_seconds=pace.copy_retry_seconds if pace else None,
     )
-    if not len(hosts):
+    if not len(hosts) and not any(entry.ours for entry in ledger.entries().values()):
         return Hosting(side=side, desk=None)
     startup = HostStartup(
         HostConnections(known_hosts_file, times=times),
@@ -123,7 +127,15 @@ def build_hosting(
 
     desk = HostDesk(pool, HostTests(parts.database, name, check, clock), clock, begin=wakers.bind)
     wakers.desk = desk.wake
-    return Hosting(side=side, desk=desk)
+    leftovers = HostLeftovers(
+        parts.database,
+        machines,
+        hosts,
+        ledger,
+        leads=leads,
+        sweep_seconds=pace.sweep_seconds if pace else SWEEP_SECONDS,
+    )
+    return Hosting(side=side, desk=desk, leftovers=leftovers)
 
 
 def host_views(hosts: Hosts, controllers: Controllers) -> Mapping[str, HostView]:

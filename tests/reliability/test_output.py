@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,14 +15,14 @@ from sqlalchemy import func, select
 
 from batchd_api.db.tables import attempts, output
 from batchd_api.run_logs import POINTER
-from tests.acceptance.harness import BIN, PASSWORD, USER, until
+from tests.acceptance.harness import BIN, until
 from tests.prefect_server import PrefectServer
+from tests.reliability.daemon_memory import MOST_GROWTH_KIB, DaemonMemory, streamed, web
 from tests.reliability.harness import Site, site
 from tests.tcp_proxy import Pass, Refuse
 
 pytestmark = pytest.mark.slow
 
-MOST_GROWTH_KIB = 50 * 1024
 LINES = b"".join(b"%d\n" % number for number in range(1, 200_001))
 
 
@@ -33,10 +32,6 @@ def shared(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFacto
     with site(tmp_path_factory.mktemp("output"), prefect_server) as here:
         here.start().ready()
         yield here
-
-
-def web(here: Site) -> httpx.Client:
-    return httpx.Client(base_url=here.url, auth=(USER, PASSWORD), timeout=60, trust_env=False)
 
 
 def done(here: Site, script: str, status: str = "Done") -> int:
@@ -53,36 +48,8 @@ def run(here: Site, *words: str) -> bytes:
     return finished.stdout
 
 
-class Memory:
-    """How much the daemon's memory has grown at most since this was made."""
-
-    def __init__(self, here: Site) -> None:
-        self._proc = Path("/proc") / str(here.daemons[-1].pid)
-        (self._proc / "clear_refs").write_text("5")  # the peak counts from here
-        self._before = self._read("VmRSS")
-
-    def _read(self, name: str) -> int:
-        found = re.search(rf"^{name}:\s+(\d+) kB", (self._proc / "status").read_text(), re.MULTILINE)
-        assert found is not None
-        return int(found[1])
-
-    def grown_kib(self) -> int:
-        return self._read("VmHWM") - self._before
-
-
-def streamed(here: Site, path: str) -> tuple[str, int]:
-    """A large answer: its digest and size."""
-    digest, size = hashlib.sha256(), 0
-    with web(here) as client, client.stream("GET", path) as answer:
-        answer.raise_for_status()
-        for piece in answer.iter_bytes():
-            digest.update(piece)
-            size += len(piece)
-    return digest.hexdigest(), size
-
-
 def test_c1_200000_lines_are_all_stored_in_order_in_bounded_memory(shared: Site) -> None:
-    memory = Memory(shared)
+    memory = DaemonMemory(shared)
     number = done(shared, "seq 1 200000")
     assert streamed(shared, f"/job/{number}/output") == (hashlib.sha256(LINES).hexdigest(), len(LINES))
     with web(shared) as client:
@@ -93,7 +60,7 @@ def test_c1_200000_lines_are_all_stored_in_order_in_bounded_memory(shared: Site)
 
 
 def test_c2_one_line_of_50_mb_is_stored_whole_in_bounded_memory(shared: Site) -> None:
-    memory = Memory(shared)
+    memory = DaemonMemory(shared)
     size = 50 * 2**20
     number = done(shared, f"head -c {size} /dev/zero | tr '\\0' x")
     whole = hashlib.sha256(b"x" * size).hexdigest()
