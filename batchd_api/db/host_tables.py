@@ -16,6 +16,8 @@ hosts = Table(
     Column("phase", String(16), nullable=False),  # off, starting, ready, stopping, failed
     Column("carer", Text),  # the dispatcher that starts and stops it
     Column("ours", Boolean, nullable=False, server_default="0"),  # we started it; written before the start
+    Column("controller", Text),  # by which we started it, and what it is called there: files come and go
+    Column("controller_id", Text),
     Column("since", UtcDateTime),  # in this phase
     Column("idle_since", UtcDateTime),  # no job since then
     Column("failures", Integer, nullable=False, server_default="0"),  # since it was ready last

@@ -20,8 +20,10 @@ from batchd_api.times import format_time
 from batchd_infra.host_care import idle_until
 from batchd_infra.host_ledger import HostEntry, HostPhase, Wish
 from batchd_infra.hosts import LOCAL_CONTROLLER, Host
+from batchd_infra.left_machines import as_host
 
 STATES = ("off", "on", "starting", "ready", "draining", "stopping", "failed")
+NO_FILE = "no file defines it any more; its machine, which we started, is stopped when no job runs there"
 TEST_SECONDS = 50.0  # a dispatcher's own limit is shorter
 TEST_LOOK_SECONDS = 0.2
 
@@ -52,11 +54,13 @@ class HostStates:
         self._ground = ground
 
     def all(self) -> list[dict[str, Any]]:
+        """Machines that we started and whose file is gone, too."""
         with self._ground.database.read() as connection:
-            return host_records(self._ground, connection, list(self._ground.hosts))
+            hosts = [*self._ground.hosts, *_without_a_file(self._ground, connection)]
+            return host_records(self._ground, connection, hosts)
 
     def get(self, name: str) -> dict[str, Any]:
-        host = self._host(name)
+        host = self._host(name, with_file=False)
         with self._ground.database.read() as connection:
             return host_records(self._ground, connection, [host])[0]
 
@@ -69,7 +73,7 @@ class HostStates:
 
     def stop(self, name: str) -> None:
         """Now; it takes no new jobs until it is started or resumed. Raises HostBusy, CannotPower."""
-        host = self._host(name)
+        host = self._host(name, with_file=False)
         if host.controller == LOCAL_CONTROLLER:
             raise CannotPower(host.name)
         with self._ground.database.write() as connection:
@@ -120,10 +124,23 @@ class HostStates:
             write_entry(connection, host.name, change)
         self._ground.changed()
 
-    def _host(self, name: str) -> Host:
-        if name not in self._ground.hosts:
-            raise NotFound("host", name)
-        return self._ground.hosts.get(name)
+    def _host(self, name: str, *, with_file: bool = True) -> Host:
+        if name in self._ground.hosts:
+            return self._ground.hosts.get(name)
+        if not with_file:
+            with self._ground.database.read() as connection:
+                left = _without_a_file(self._ground, connection)
+            for host in left:
+                if host.name == name:
+                    return host
+        raise NotFound("host", name)
+
+
+def _without_a_file(ground: Ground, connection: Connection) -> list[Host]:
+    """Machines that we started as hosts that no file defines any more."""
+    named = {host.name for host in ground.hosts}
+    entries = entries_in(connection)
+    return [as_host(entries[name]) for name in sorted(entries.keys() - named) if entries[name].ours]
 
 
 def host_records(ground: Ground, connection: Connection, hosts: list[Host]) -> list[dict[str, Any]]:
@@ -149,13 +166,20 @@ def _record(ground: Ground, host: Host, entry: HostEntry) -> dict[str, Any]:
         "controller": host.controller,
         "max_jobs": host.max_jobs,
         "since": format_time(entry.since),
+        "idle_since": format_time(entry.idle_since),
         "idle_until": format_time(idle_until(host, entry)),
         "started_by_us": entry.ours,
         "draining": entry.draining,
-        "trouble": entry.fault or entry.trouble,
+        "trouble": _trouble(ground, host, entry),
         "next_try": format_time(entry.next_try),
         "alarm": entry.alarm,
     }
+
+
+def _trouble(ground: Ground, host: Host, entry: HostEntry) -> str | None:
+    if host.name not in {one.name for one in ground.hosts}:
+        return NO_FILE
+    return entry.fault or entry.trouble
 
 
 def _state(ground: Ground, host: Host, entry: HostEntry) -> str:

@@ -75,6 +75,9 @@ class HostStartup:
         for command in host.startup_commands_on_host:
             self._run_there(host, entry, command, self._compiled(host, entry, command))
 
+    def forget(self, host: Host, entry: HostEntry) -> None:
+        self._connections.forget(host, entry)
+
     def _compiled(self, host: Host, entry: HostEntry, command: str) -> CommandLine:
         try:
             return compile_command(

@@ -21,6 +21,7 @@ class Care(enum.StrEnum):
     NOTE_BUSY = "note busy"
     FORGET_FAULT = "forget fault"
     GRANTED = "granted"  # what a person has asked for is so
+    ALARM = "alarm"  # a machine of ours that nobody can stop
 
 
 def due(host: Host, entry: HostEntry, use: Use, now: datetime, *, can_stop: bool) -> Care:
@@ -30,6 +31,8 @@ def due(host: Host, entry: HostEntry, use: Use, now: datetime, *, can_stop: bool
         return Care.GET_READY
     if _is_granted(entry, use, can_stop=can_stop):
         return Care.GRANTED
+    if phase is HostPhase.STOPPING and entry.alarm and entry.wish is Wish.START:
+        return Care.GET_READY  # it does not stop, and somebody wants it: whatever it does is waited for
     if phase is HostPhase.STOPPING or _is_to_be_stopped_by_hand(entry, use, can_stop=can_stop):
         return Care.STOP
     if entry.fault and phase is HostPhase.READY and not _is_fresh(entry, now):
@@ -39,6 +42,17 @@ def due(host: Host, entry: HostEntry, use: Use, now: datetime, *, can_stop: bool
     if use:
         return Care.NOTE_BUSY if entry.idle_since else Care.NOTHING
     return _idle(host, entry, now, can_stop=can_stop)
+
+
+def due_to_leave(entry: HostEntry, use: Use, *, can_stop: bool) -> Care:
+    """Of a machine that no file means any more, or whose controller has no file."""
+    if use.running:
+        return Care.NOTHING
+    if can_stop and entry.ours:
+        return Care.STOP
+    if entry.wish is Wish.STOP:
+        return Care.GRANTED
+    return Care.ALARM if entry.ours else Care.NOTHING
 
 
 def _is_granted(entry: HostEntry, use: Use, *, can_stop: bool) -> bool:
@@ -66,6 +80,8 @@ def _idle(host: Host, entry: HostEntry, now: datetime, *, can_stop: bool) -> Car
     is_on = entry.phase is HostPhase.READY or entry.ours
     if not is_on:
         return Care.NOTHING
+    if not can_stop and entry.phase is not HostPhase.READY:
+        return Care.ALARM
     if entry.idle_since is None:
         return Care.NOTE_IDLE
     if now - entry.idle_since < timedelta(seconds=host.shutdown_timeout_seconds):

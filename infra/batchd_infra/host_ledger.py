@@ -31,12 +31,15 @@ class Wish(enum.StrEnum):
 class HostEntry:
     """`ours`: we started the machine, or were about to. `fault`: why the host's jobs fail, in a sentence.
 
-    `alarm`: a machine of ours does not stop. `address` None: where the host's file says.
+    `alarm`: a machine of ours does not stop. `address` None: where the host's file says. `controller` and
+    `controller_id` are those by which we started it: its file may go, or say something else by then.
     """
 
     name: str
     phase: HostPhase = HostPhase.OFF
     ours: bool = False
+    controller: str | None = None
+    controller_id: str | None = None
     since: datetime | None = None
     idle_since: datetime | None = None
     failures: int = 0

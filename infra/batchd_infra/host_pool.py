@@ -14,12 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from batchd_infra.controller import Controller, ControllerClosed, ControllerError
+from batchd_infra.controller import Controller, ControllerClosed, ControllerError, MachineState
 from batchd_infra.controllers import Controllers
-from batchd_infra.host_care import Care, due
+from batchd_infra.errors import InfraError
+from batchd_infra.host_care import Care, due, due_to_leave
 from batchd_infra.host_ledger import HostEntry, HostLedger, HostPhase, Use, Wish
 from batchd_infra.host_start import HostStart, PoolClosed, Preparation, StartPace
 from batchd_infra.hosts import Host, Hosts
+from batchd_infra.left_machines import as_host, left_machine, nobody_stops_it
 
 log = logging.getLogger("batchd.hosts")
 
@@ -58,19 +60,24 @@ class HostPool:
         self._start = HostStart(ledger, preparation, self._closed, clock=clock, pace=self._pace)
         self._threads: dict[str, threading.Thread] = {}
         self._stop_again: dict[str, float] = {}
+        self._said: set[str] = set()
+        self._preparation = preparation
 
     def step(self) -> None:
         """Look once, and begin what is to be done. Blocks for the ledger alone."""
         entries, uses = self._ledger.entries(), self._ledger.uses()
         self._threads = {name: thread for name, thread in self._threads.items() if thread.is_alive()}
-        for host in self._hosts:
-            if host.name in self._threads or host.controller not in self._controllers:
+        known = {host.name: host for host in self._hosts}
+        ours = (name for name, entry in entries.items() if entry.ours)
+        for name in dict.fromkeys((*known, *ours)):
+            if name in self._threads:
                 continue
-            entry = entries.get(host.name) or HostEntry(name=host.name)
+            entry = entries.get(name) or HostEntry(name=name)
             try:
-                self._look(host, entry, uses.get(host.name, Use()))
+                if self._look(known.get(name), entry, uses.get(name, Use())):
+                    self._changed()
             except Exception:
-                log.exception("the care for host %s stumbled; the others go on", host.name)
+                log.exception("the care for host %s stumbled; the others go on", name)
 
     def close(self) -> None:
         """What was begun is let go; the machines stay as they are, and the ledger knows them."""
@@ -79,21 +86,45 @@ class HostPool:
         for thread in self._threads.values():
             thread.join(JOIN_SECONDS)
 
-    def _look(self, host: Host, entry: HostEntry, use: Use) -> None:
-        controller = self._controllers.of(host)
+    def _look(self, known: Host | None, entry: HostEntry, use: Use) -> bool:
+        """Whether anything was begun or written."""
+        left = left_machine(entry, known, self._controllers)
+        host = left or known or as_host(entry)
+        controller = self._controllers.of(host) if host.controller in self._controllers else None
+        can_stop = controller is not None and controller.can_start_stop
         now = self._clock()
-        care = due(host, entry, use, now, can_stop=controller.can_start_stop)
-        if care is Care.NOTHING or not self._ledger.take(host.name):
-            return
-        if care is Care.GET_READY:
+        if controller is None or left is not None:
+            care = due_to_leave(entry, use, can_stop=can_stop)
+        else:
+            care = due(host, entry, use, now, can_stop=can_stop)
+        if care is Care.NOTHING or (care is Care.STOP and self._has_just_failed_to_stop(host)):
+            return False
+        return self._ledger.take(host.name) and self._do(care, host, controller, now)
+
+    def _do(self, care: Care, host: Host, controller: Controller | None, now: datetime) -> bool:
+        if care is Care.ALARM:
+            return self._alarm(host)
+        if care is Care.GET_READY and controller is not None:
             self._begin(host, self._get_ready, controller)
-        elif care is Care.STOP:
-            self._begin_stop(host, controller, now)
+        elif care is Care.STOP and controller is not None:
+            return self._begin_stop(host, controller, now)
         elif care is Care.REST:
-            self._ledger.leave(host.name, HostPhase.OFF, now)
+            return self._ledger.leave(host.name, HostPhase.OFF, now)
         else:
             self._ledger.write(host.name, lambda known: _noted(known, care, now))
-        self._changed()
+        return True
+
+    def _alarm(self, host: Host) -> bool:
+        """Nobody can stop it: in the log once a process, and shown until it is put right."""
+        sentence = nobody_stops_it(host, self._controllers)
+        if sentence not in self._said:
+            self._said.add(sentence)
+            log.error("A machine that should be off is not: %s", sentence)
+        before = self._ledger.entries().get(host.name)
+        if before is not None and before.alarm == sentence:
+            return False
+        self._ledger.write(host.name, lambda known: replace(known, alarm=sentence))
+        return True
 
     def _begin(self, host: Host, work: Callable[[Host, Controller], None], controller: Controller) -> None:
         def run() -> None:
@@ -126,11 +157,14 @@ class HostPool:
 
     # Stopping
 
-    def _begin_stop(self, host: Host, controller: Controller, now: datetime) -> None:
-        if time.monotonic() < self._stop_again.get(host.name, 0.0):
-            return
-        if self._ledger.leave(host.name, HostPhase.STOPPING, now):  # else a job has come at this moment
-            self._begin(host, self._stop, controller)
+    def _has_just_failed_to_stop(self, host: Host) -> bool:
+        return time.monotonic() < self._stop_again.get(host.name, 0.0)
+
+    def _begin_stop(self, host: Host, controller: Controller, now: datetime) -> bool:
+        if not self._ledger.leave(host.name, HostPhase.STOPPING, now):
+            return False  # a job has come at this moment
+        self._begin(host, self._stop, controller)
+        return True
 
     def _stop(self, host: Host, controller: Controller) -> None:
         log.info("host %s is stopped", host.name)
@@ -145,9 +179,21 @@ class HostPool:
             log.error("A machine that should be off is not: %s", sentence)  # noqa: TRY400  a sentence says it
             return
         self._stop_again.pop(host.name, None)
+        self._forget_if_gone(host, controller)
         now = self._clock()
         self._ledger.write(host.name, lambda known: _stopped(known, now))
         log.info("host %s is off", host.name)
+
+    def _forget_if_gone(self, host: Host, controller: Controller) -> None:
+        """A machine that was made on demand is no more; whoever gets its address next is another."""
+        entry = self._ledger.entries().get(host.name) or HostEntry(name=host.name)
+        try:
+            if controller.status(host) is MachineState.ABSENT:
+                self._preparation.forget(host, entry)
+        except ControllerClosed:
+            raise
+        except InfraError as error:
+            log.warning("host %s: the host key of its machine is not forgotten: %s", host.name, error)
 
 
 def _noted(known: HostEntry, care: Care, now: datetime) -> HostEntry:
@@ -155,6 +201,8 @@ def _noted(known: HostEntry, care: Care, now: datetime) -> HostEntry:
         return replace(known, idle_since=now)
     if care is Care.NOTE_BUSY:
         return replace(known, idle_since=None)
+    if care is Care.GRANTED and known.wish is Wish.STOP:  # nobody but that person can have stopped it
+        return replace(known, wish=None, idle_since=now, ours=False, alarm=None)
     if care is Care.GRANTED:
         return replace(known, wish=None, idle_since=now)
     return replace(known.entered(HostPhase.OFF, now), fault=None, fault_output=None)

@@ -39,13 +39,16 @@ class HostFault(InfraError):
 
 
 class Preparation(Protocol):
-    """What makes a machine that runs one that can be used. Both block, in any thread."""
+    """What makes a machine that runs one that can be used. All of it blocks, in any thread."""
 
     def reach(self, host: Host, entry: HostEntry) -> None:
         """Log in. Raises SshError."""
 
     def prepare(self, host: Host, entry: HostEntry) -> None:
         """Run the start-up commands. Raises HostFault, or Unreachable."""
+
+    def forget(self, host: Host, entry: HostEntry) -> None:
+        """The machine is no more: the next one at that address has another host key. Raises InfraError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +113,11 @@ class HostStart:
         state = controller.status(host)
         if state is MachineState.RUNNING:
             # One of ours that has just been started, before a crash, may still be coming up.
-            return self._ledger.write(host.name, lambda known: known).ours
+            return self._ledger.write(host.name, lambda known: _named(known, host)).ours
         if state is MachineState.UNKNOWN:  # to be stopped some day or not: that must be known
             raise StartFailed(host.name, state, "whether it runs cannot be told")
         if state is not MachineState.STARTING:
-            self._ledger.write(host.name, lambda known: replace(known, ours=True))
+            self._ledger.write(host.name, lambda known: _named(replace(known, ours=True), host))
             log.info("host %s is started", host.name)
         controller.start(host)
         return True
@@ -176,6 +179,13 @@ class HostStart:
             return replace(ready, fault=sentence, fault_output=output)
 
         self._ledger.write(host.name, change)
+
+
+def _named(known: HostEntry, host: Host) -> HostEntry:
+    """How one of ours is found again, whatever its file says by then."""
+    if not known.ours:
+        return known
+    return replace(known, controller=host.controller, controller_id=host.controller_id)
 
 
 def _sentence(error: Exception) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from batchd_infra.host_keys import KnownHosts
 from batchd_infra.host_ledger import HostEntry
 from batchd_infra.hosts import Host, HostKeyPolicy
 from batchd_infra.ssh import SshConnection, SshTarget
@@ -56,6 +57,12 @@ class HostConnections:
         if known is not None:
             known.close()
         return fresh
+
+    def forget(self, host: Host, entry: HostEntry) -> None:
+        """The key that was believed when the machine was new. Raises InfraError."""
+        target = ssh_target(host, entry, self._known_hosts_file)
+        if target.known_hosts_file is not None and host.host_key_policy is HostKeyPolicy.ACCEPT_NEW:
+            KnownHosts(target.known_hosts_file).forget(target.known_as or target.address, target.port)
 
     def close(self) -> None:
         with self._guard:
