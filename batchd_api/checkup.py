@@ -21,7 +21,7 @@ from sqlalchemy import Connection, func, select
 from batchd_api.changes import unsaid
 from batchd_api.config_check import Checked
 from batchd_api.db.session import Database
-from batchd_api.db.tables import dispatchers
+from batchd_api.db.tables import dispatchers, queues
 from batchd_api.db.upgrade import current_revision, head_revision
 from batchd_api.errors import BatchdError, StartupError
 from batchd_api.old_database import refuse_originals
@@ -29,6 +29,7 @@ from batchd_api.settings import database_url
 from batchd_api.settings_records import Settings
 from batchd_api.startup import KNOWN_HOSTS_FILE
 from batchd_api.world import alive_since
+from batchd_flows.account import CannotRunAs, usable_account
 from batchd_flows.versions import BrokenVersions, check_versions
 from batchd_infra.controller import Controller
 from batchd_infra.errors import InfraError
@@ -171,13 +172,16 @@ def database(settings: Settings, now: datetime) -> Findings:
         with opened.read() as connection:
             revision = current_revision(connection)
             times = connection.execute(select(func.now())).scalar_one() if not opened.is_sqlite else None
-            alive = _alive(connection, now) if revision == head_revision() else None
+            is_current = revision == head_revision()
+            alive = _alive(connection, now) if is_current else None
+            users = [*_users(connection)] if is_current else []
         yield _revision(settings, revision)
         if isinstance(times, datetime) and abs((times - now).total_seconds()) > CLOCK_SECONDS:
             ahead = (times - now).total_seconds()
             yield fix("clock", f"the database's clock is {ahead:+.0f} s from this one's: set both by NTP")
         if alive is not None:
             yield alive
+        yield from users
     except (StartupError, BatchdError) as error:
         yield fix("database", str(error))
     finally:
@@ -196,6 +200,17 @@ def _alive(connection: Connection, now: datetime) -> Finding:
     if names:
         return ok("dispatchers", f"alive: {', '.join(sorted(names))}")
     return note("dispatchers", "none is alive: no job starts until `batchd` or `batchd dispatcher` runs")
+
+
+def _users(connection: Connection) -> Findings:
+    """Those of queues; the ones of job types are looked at with their files."""
+    query = select(queues.c.name, queues.c.run_as).where(queues.c.run_as.is_not(None))
+    for name, run_as in connection.execute(query.order_by(queues.c.name)):
+        try:
+            usable_account(run_as)
+            yield ok("run_as", f'jobs of the queue "{name}" run as {run_as}')
+        except CannotRunAs as error:
+            yield fix("run_as", f'the queue "{name}": {error}')
 
 
 def prefect(settings: Settings) -> Findings:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batchd_api.settings import load_settings
 from batchd_api.settings_records import Settings
+from batchd_flows.account import CannotRunAs, usable_account
 from batchd_flows.command_lines import TemplateError, check_template, untranslated_references
 from batchd_flows.job_types import JobType, JobTypes, TemplateSyntax, load_job_types
 from batchd_infra.config_files import (
@@ -59,6 +60,7 @@ def check_config(config: Path | None, environ: Mapping[str, str]) -> Checked:
     problems += [problem for path in client_files for problem in _client_problems(path)]
     problems += _template_problems(job_types, hosts, settings)
     problems += _missing_hosts(job_types, hosts)
+    problems += _unusable_users(job_types)
     problems += check_hosts(hosts, controllers)
     files = [path for kind, suffix in _KINDS for path in record_files(folders, kind, suffix)[0]]
     return Checked(
@@ -125,6 +127,18 @@ def _missing_hosts(job_types: JobTypes, hosts: Hosts) -> Iterator[Problem]:
         if _is_yaml(job_type) and name is not None and name not in hosts:
             message = f"no file in hosts/ defines {name!r}: its jobs would be refused"
             yield _Place.of(job_type).error("host_name", message)
+
+
+def _unusable_users(job_types: JobTypes) -> Iterator[Problem]:
+    """A warning: the daemon may run as another than whoever looks."""
+    for job_type in job_types:
+        if job_type.run_as is not None and job_type.source is not None:
+            try:
+                usable_account(job_type.run_as)
+            except CannotRunAs as error:
+                line = _Place.of(job_type).fields.line_of("run_as") if _is_yaml(job_type) else 1
+                sentence = str(error).removeprefix("run_as: ")
+                yield ConfigWarning(job_type.source, line, "run_as", sentence)
 
 
 def _is_yaml(job_type: JobType) -> bool:

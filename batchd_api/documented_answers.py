@@ -51,8 +51,8 @@ MEDIA_TYPES: dict[tuple[str, str], str] = {
 _MOMENT = "2026-11-24T22:00:04.120000Z"
 _QUEUE = {
     "name": "night", "title": "Renders of the night", "enabled": True, "schedule_name": "night",
-    "host_name": None, "autostart_job_count": None, "max_jobs": 2, "open": False, "next_change": _MOMENT,
-    "expected_end": None, "notify": ["queue-empty:ops"],
+    "host_name": None, "autostart_job_count": None, "max_jobs": 2, "run_as": None, "open": False,
+    "next_change": _MOMENT, "expected_end": None, "notify": ["queue-empty:ops"],
 }  # fmt: skip
 _JOB = {
     "id": 17, "queue": "night", "type": "command", "seq": 3, "user_name": "ann",
@@ -80,7 +80,7 @@ _METRIC = {
 _TREE = {"batchd": {"jobs": {"New": {"type": "g", "val": 4}}}}
 _HOST = {
     "name": "farm", "state": "ready", "controller": "libvirt", "max_jobs": 2, "since": _MOMENT,
-    "idle_until": None, "started_by_us": True, "draining": False, "trouble": None, "next_try": None,
+    "idle_since": None, "idle_until": None, "started_by_us": True, "draining": False, "trouble": None, "next_try": None,
     "alarm": None, "jobs": 1, "waiting": 0,
 }  # fmt: skip
 _HOSTS = ["__default__", "farm"]

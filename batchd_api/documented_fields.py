@@ -45,6 +45,10 @@ _QUEUE: Fields = {
     "host_name": _TEXT_OR_NULL,
     "autostart_job_count": _COUNT_OR_NULL,
     "max_jobs": _COUNT_OR_NULL,
+    "run_as": {
+        "type": ["string", "null"],
+        "description": "its jobs' user on this machine; \"\": the daemon's",
+    },
     "notify": _NOTICES,
 }
 _JOB: Fields = {

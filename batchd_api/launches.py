@@ -20,6 +20,7 @@ from batchd_api.recorder import Attempt
 from batchd_api.services.places import place_of
 from batchd_api.services.users import account_of
 from batchd_api.world import usable_schedule
+from batchd_flows.account import UserElsewhere, usable_account
 from batchd_flows.command_lines import CommandLine, compile_command
 from batchd_flows.environment import command_environment, job_environment
 from batchd_flows.errors import FlowsError
@@ -192,6 +193,7 @@ class Launches:
         row = self._existing(attempt)
         with _sentences():
             job_type = self._job_types.get(row["type_name"])
+            _refuse_elsewhere(attempt, _user_of(job_type, row))
             params = resolve_params(job_type, row["params"], variables=self._settings.variables)
             return plan_files(
                 job_type,
@@ -206,6 +208,8 @@ class Launches:
         row = self._existing(attempt)
         with _sentences():
             job_type = self._job_types.get(row["type_name"])
+            run_as = _user_of(job_type, row)
+            _refuse_elsewhere(attempt, run_as)
             self._require_files(attempt, job_type, row)
             params = resolve_params(job_type, row["params"], variables=self._settings.variables)
             command = compile_command(
@@ -215,12 +219,13 @@ class Launches:
                 global_variables=self._settings.variables,
                 default_syntax=self._settings.default_syntax,
             )
+            environment = self._environment(attempt, job_type, command, there, run_as)
         limits = self._limits(attempt, row)
         limits = limits.before(Limits(output_limit_bytes=self._settings.output_limit_bytes))
         return Launch(
             folder=self.folder(attempt),
             script=command.script,
-            environment=self._environment(attempt, job_type, command, there),
+            environment=environment,
             working_directory=row["working_directory"]
             or job_type.working_directory
             or (there.host.working_directory if there else None),
@@ -229,6 +234,7 @@ class Launches:
             silence_seconds=limits.silence_seconds or None,
             kill_after_seconds=limits.grace_seconds,
             output_limit_bytes=self._what_fits(limits.output_limit_bytes or None),
+            run_as=run_as,
         )
 
     def _what_fits(self, limit_bytes: int | None) -> int | None:
@@ -247,9 +253,16 @@ class Launches:
         require_files(job_type, job["params"], roots, folder=folder)
 
     def _environment(
-        self, attempt: Attempt, job_type: JobType, command: CommandLine, there: There | None
+        self,
+        attempt: Attempt,
+        job_type: JobType,
+        command: CommandLine,
+        there: There | None,
+        run_as: str | None,
     ) -> dict[str, str]:
         surroundings = there.environment if there else self._settings.environment
+        if run_as is not None:
+            surroundings = usable_account(run_as).surroundings(surroundings)
         inherited = job_environment(surroundings, clean=self._settings.clean_environment)
         of_host = there.host.environment if there else {}
         ours = {
@@ -267,12 +280,22 @@ class Launches:
 
     def _job(self, attempt: Attempt) -> RowMapping | None:
         columns = (
-            *(jobs.c.type_name, jobs.c.params, jobs.c.working_directory),
+            *(jobs.c.type_name, jobs.c.params, jobs.c.working_directory, queues.c.run_as),
             *(jobs.c[name] for name in LIMIT_NAMES),
         )
-        query = select(*columns).where(jobs.c.id == attempt.job_id)
+        query = select(*columns).join_from(jobs, queues).where(jobs.c.id == attempt.job_id)
         with self._database.read() as connection:
             return connection.execute(query).mappings().one_or_none()
+
+
+def _user_of(job_type: JobType, row: RowMapping) -> str | None:
+    """As with hosts: what the type says counts before what the queue says."""
+    return job_type.run_as or row["run_as"]
+
+
+def _refuse_elsewhere(attempt: Attempt, run_as: str | None) -> None:
+    if run_as is not None and attempt.host_name is not None:
+        raise CannotLaunch(str(UserElsewhere(run_as, attempt.host_name)))
 
 
 @contextmanager

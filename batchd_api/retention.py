@@ -19,6 +19,7 @@ from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, jobs, metric_dumps, metric_shapes, output
 from batchd_api.services.deletion import delete_jobs
 from batchd_api.statuses import AttemptState, JobStatus
+from batchd_flows.user_launch import remove_aside
 
 ENDS = (JobStatus.DONE, JobStatus.FAILED)
 BY = "retention"
@@ -99,6 +100,7 @@ def remove_leftovers(attempts_folder: Path, living: Callable[[], Collection[str]
     kept = set(living()) if found else set()
     leftovers = [path for path in found if path.name not in kept and path.is_dir() and not path.is_symlink()]
     for path in leftovers:
+        remove_aside(path)
         shutil.rmtree(path, ignore_errors=True)
     return len(leftovers)
 

@@ -82,6 +82,7 @@ class NewQueue:
     autostart_job_count: int | None = None
     max_jobs: int | None = None
     notify: tuple[Notice, ...] = ()
+    run_as: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,11 +144,19 @@ def new_queue(body: Mapping[str, Any]) -> NewQueue:
         autostart_job_count=_count(body, "autostart_job_count"),
         max_jobs=_count(body, "max_jobs"),
         notify=_notices(body) or (),
+        run_as=_run_as(body),
     )
 
 
+def _run_as(body: Mapping[str, Any]) -> str | None:
+    name = text_in(body, "run_as") or None
+    return None if name is None else checked_name("user", name)
+
+
 def queue_change(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns to write. `max_jobs` null leaves the limit alone, as the contract says; 0 takes it away."""
+    """The columns to write. `max_jobs` null leaves the limit alone, as the contract says; 0 takes it away,
+    as an empty `run_as` does.
+    """
     values: dict[str, Any] = _host(body)
     given = {
         "title": text_in(body, "title"),
@@ -160,6 +169,8 @@ def queue_change(body: Mapping[str, Any]) -> dict[str, Any]:
     max_jobs = _count(body, "max_jobs", minimum=0)
     if max_jobs is not None:
         values["max_jobs"] = max_jobs or None
+    if text_in(body, "run_as") is not None:
+        values["run_as"] = _run_as(body)
     if (notices := _notices(body)) is not None:
         values["notify"] = notices
     return values

@@ -17,6 +17,7 @@ class Queue(Record):
     host_name: str | None = None
     autostart_job_count: int | None = None
     max_jobs: int | None = None
+    run_as: str | None = None
     open: bool | None = None
     next_change: datetime | None = None
     expected_end: datetime | None = None

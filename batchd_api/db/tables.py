@@ -116,6 +116,7 @@ queues = Table(
     Column("autostart_job_count", Integer),
     Column("max_jobs", Integer),
     Column("notify", JSON(none_as_null=True)),  # list of {"event", "target"}; null = nobody is told
+    Column("run_as", NAME),  # the user of its jobs on this machine; null = the dispatcher's
 )
 
 jobs = Table(

@@ -49,6 +49,9 @@ class Ground:
         """None also for a type whose file has gone."""
         return self.job_types.get(name).host_name if name in self.job_types else None
 
+    def user_of_type(self, name: str) -> str | None:
+        return self.job_types.get(name).run_as if name in self.job_types else None
+
 
 def sentence_of(error: FlowsError) -> str:
     """What another package says in the middle of a sentence, as one."""

@@ -38,6 +38,7 @@ from batchd_api.services.queues import lock_queue
 from batchd_api.statuses import AttemptState, JobStatus
 from batchd_api.times import format_time
 from batchd_api.world import usable_schedule
+from batchd_flows.account import UserElsewhere
 from batchd_flows.job_types import JobType, ParameterError, resolve_params
 from batchd_flows.windows import Schedule, is_open
 
@@ -203,6 +204,9 @@ class Jobs:
     def _require_creation(self, caller: Caller, queue: Any, type_name: str, host: str | None) -> None:
         place = place_of(host, self._ground.host_of_type(type_name), queue.host_name)
         caller.require(Right.CREATE_JOBS, queue=queue.name, job_type=type_name, place=place)
+        run_as = self._ground.user_of_type(type_name) or queue.run_as
+        if run_as is not None and place.name is not None:
+            raise Invalid(sentence_of(UserElsewhere(run_as, place.name)))
 
     def _check_start(self, queue: Any, start: datetime | None, now: datetime) -> None:
         """A time in the past means now, and now is always accepted: the job waits for the window."""

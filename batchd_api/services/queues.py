@@ -8,20 +8,30 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, update
 
 from batchd_api.db.tables import jobs, permissions, queues, schedules
-from batchd_api.errors import NeedsForce, QueueNotFound, UnknownInBody
+from batchd_api.errors import Invalid, NeedsForce, QueueNotFound, UnknownInBody
 from batchd_api.permissions import Caller, Place, Right
 from batchd_api.schemas import NewQueue
 from batchd_api.services.deletion import delete_jobs
 from batchd_api.services.expected_ends import QueueEnds
-from batchd_api.services.ground import Ground
+from batchd_api.services.ground import Ground, sentence_of
 from batchd_api.services.notices import shown, stored
 from batchd_api.services.rows import insert_named
 from batchd_api.statuses import JobStatus
 from batchd_api.times import format_time
 from batchd_api.world import usable_schedule
+from batchd_flows.account import UserElsewhere
 from batchd_flows.windows import Schedule, is_open, next_change
 
-FIELDS = ("name", "title", "enabled", "schedule_name", "host_name", "autostart_job_count", "max_jobs")
+FIELDS = (
+    "name",
+    "title",
+    "enabled",
+    "schedule_name",
+    "host_name",
+    "autostart_job_count",
+    "max_jobs",
+    "run_as",
+)
 
 _WITH_WINDOWS = select(queues, schedules.c.weekdays, schedules.c.time).join_from(queues, schedules)
 
@@ -62,6 +72,9 @@ class Queues:
         host = None if new.host_name is None else self._ground.known_host(new.host_name)
         if host is not None:
             caller.require(Right.CREATE_JOBS, queue=new.name, place=Place(name=host))
+        if new.run_as is not None:
+            caller.require(Right.SUPER_USER)
+        _check_user(new.run_as, host)
         values = {field: getattr(new, field) for field in FIELDS} | {"host_name": host}
         values["notify"] = stored(new.notify, self._ground.notify_targets)
         with self._ground.database.write() as connection:
@@ -83,6 +96,9 @@ class Queues:
                 caller.require(Right.CREATE_JOBS, queue=name, place=Place(name=values["host_name"]))
             if "schedule_name" in values:
                 _check_schedule(connection, values["schedule_name"])
+            if values.get("run_as", row.run_as) != row.run_as:
+                caller.require(Right.SUPER_USER)  # whoever may say this may become anybody on this machine
+            _check_user(values.get("run_as", row.run_as), values.get("host_name", row.host_name))
             if values:
                 connection.execute(update(queues).where(queues.c.name == name).values(values))
         self._ground.changed()
@@ -130,6 +146,11 @@ def _row(connection: Connection, name: str) -> Any:
     if row is None:
         raise QueueNotFound(name)
     return row
+
+
+def _check_user(run_as: str | None, host: str | None) -> None:
+    if run_as is not None and host is not None:
+        raise Invalid(sentence_of(UserElsewhere(run_as, host)))
 
 
 def _check_schedule(connection: Connection, name: str) -> None:

@@ -9,6 +9,8 @@ from batchd_cli.parameters import AUTOSTART, NO_AUTOSTART
 from batchd_cli.queue_words import window_sentence
 from batchd_cli.session import Session, pass_session
 
+NOBODY_ELSE = "no"
+
 
 @click.command("queue", cls=Command)
 @click.argument("name", shell_complete=completing.QUEUE)
@@ -27,6 +29,7 @@ from batchd_cli.session import Session, pass_session
 @click.option("-e", "--enable", is_flag=True, help="It starts jobs.")
 @click.option("-D", "--disable", is_flag=True, help="It starts none, and takes them all the same.")
 @click.option("--autostart", type=AUTOSTART, metavar="N|no", help="Enable it when N jobs wait in it.")
+@click.option("--run-as", metavar="USER|no", help="As whom its jobs run here; superusers may say that.")
 @pass_session
 def command(
     session: Session,
@@ -42,6 +45,7 @@ def command(
     enable: bool,
     disable: bool,
     autostart: int | None,
+    run_as: str | None,
 ) -> None:
     """Show, add, change or delete a queue.
 
@@ -51,9 +55,12 @@ def command(
       batch queue night -a -s nightly -n "Long nights"
       batch queue night -D                  it starts no more jobs
       batch queue night --autostart 10
+      batch queue night --run-as render     where the daemon runs as root
       batch queue night -d -f               with its jobs
     """
     fields = _fields(schedule, host, title, enable, disable, autostart)
+    if run_as is not None:
+        fields["run_as"] = "" if run_as == NOBODY_ELSE else run_as
     if add + update + delete + view > 1:
         raise click.UsageError("give one of -a, -u, -d and --view")
     if (delete or view) and fields:
@@ -63,7 +70,7 @@ def command(
     if force and not delete:
         session.warn("-f means something only with -d")
     if update and not fields:
-        raise click.UsageError("nothing to change; give -s, -h, -n, -e, -D or --autostart")
+        raise click.UsageError("nothing to change; give -s, -h, -n, -e, -D, --autostart or --run-as")
     _act(session, name, fields, add=add, delete=delete, force=force)
 
 
@@ -121,6 +128,7 @@ def _show(session: Session, name: str) -> None:
             ("Host", queue.host_name),
             ("Autostart", queue.autostart_job_count),
             ("Jobs at once", queue.max_jobs),
+            ("Run as", queue.run_as),
             ("Window", window_sentence(queue)),
             ("Done by about", queue.expected_end),
         )

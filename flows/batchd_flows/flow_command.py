@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
+from batchd_flows.account import usable_account
 from batchd_flows.command_lines import compile_command
 from batchd_flows.environment import command_environment, job_environment
 from batchd_flows.errors import FlowsError
@@ -70,7 +71,7 @@ class FlowSettings:
 
 
 def launch_of(job_type: JobType, given: Mapping[str, object], folder: Path, settings: FlowSettings) -> Launch:
-    """The complete command. Raises RunsOnAnotherHost, ParameterError, TemplateError."""
+    """The complete command. Raises RunsOnAnotherHost, CannotRunAs, ParameterError, TemplateError."""
     if job_type.host_name is not None:
         raise RunsOnAnotherHost(job_type.name, job_type.host_name)
     params = resolve_params(job_type, given, variables=settings.variables)
@@ -85,13 +86,20 @@ def launch_of(job_type: JobType, given: Mapping[str, object], folder: Path, sett
     return Launch(
         folder=folder,
         script=command.script,
-        environment=command_environment(job_type, command, job_environment(settings.environment), {}),
+        environment=command_environment(job_type, command, _surroundings(job_type, settings), {}),
         working_directory=job_type.working_directory,
         timeout_seconds=limits.timeout_seconds or None,
         silence_seconds=limits.silence_seconds or None,
         kill_after_seconds=limits.grace_seconds,
         output_limit_bytes=limits.output_limit_bytes or None,
+        run_as=job_type.run_as,
     )
+
+
+def _surroundings(job_type: JobType, settings: FlowSettings) -> Mapping[str, str]:
+    """Raises CannotRunAs."""
+    own = settings.environment
+    return job_environment(usable_account(job_type.run_as).surroundings(own) if job_type.run_as else own)
 
 
 def run_command(type_name: str, launch: Launch, machine: Machine, log: Log) -> CommandResult:

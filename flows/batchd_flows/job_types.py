@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from batchd_flows.account import UserElsewhere
 from batchd_flows.errors import FlowsError
 from batchd_flows.notices import Notice, NoticeError, parse_notices
 from batchd_flows.parameters import (
@@ -316,11 +317,18 @@ def _read_job_type(fields: Fields, name: str | None = None) -> JobType:
         silence_seconds=fields.seconds("silence"),
         kill_after_seconds=fields.seconds("kill_after"),
         output_limit_bytes=fields.size_bytes("output_limit"),
-        run_as=fields.text("run_as"),
+        run_as=_read_run_as(fields),
         progress=_read_progress(fields),
         notify=_read_notify(fields),
         source=fields.path,
     )
+
+
+def _read_run_as(fields: Fields) -> str | None:
+    run_as, host = fields.text("run_as") or None, fields.text("host_name")
+    if run_as and host:
+        raise fields.error("run_as", str(UserElsewhere(run_as, host)))
+    return run_as
 
 
 def _read_progress(fields: Fields) -> str | None:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from batchd_flows.account import Account, CannotRunAs, usable_account
 from batchd_flows.supervisor import (
     PIPES,
     RESERVED,
@@ -29,6 +30,7 @@ from batchd_flows.supervisor import (
     parse_pid,
     settings_text,
 )
+from batchd_flows.user_launch import open_pipes_to, prepare_aside, remove_aside, why_aside
 
 _ANSWER_SECONDS = 20
 _REMOVE_TRIES = 10
@@ -49,9 +51,11 @@ class LocalMachine(Machine):
         folder = launch.folder.absolute()
         if (folder / "pid").exists():
             return
-        working_directory = _working_directory(launch)
         try:
-            _prepare(folder, launch, working_directory)
+            account = _account(launch)
+            _prepare(folder, launch, account)
+        except CannotRunAs as error:
+            raise SupervisorError(str(error)) from error
         except OSError as error:
             raise SupervisorError(f"the folder {folder} cannot be prepared: {error.strerror}") from error
         said = self._ask("start", folder, *self._shell)
@@ -107,6 +111,7 @@ class LocalMachine(Machine):
         state = self.status(folder).state
         if state is RunState.RUNNING or (state is RunState.LOST and not self.gone(folder)):
             raise SupervisorError(f"the attempt in {folder} still has processes")
+        remove_aside(folder)
         if (group := _text(folder / "group").strip()) and Path(group).is_dir():
             self._ask("disband", folder.absolute())
         with _open_pipes(folder):
@@ -161,8 +166,15 @@ def _remove_tree(folder: Path) -> None:
     ) from problem
 
 
-def _working_directory(launch: Launch) -> str:
-    directory = Path(launch.working_directory or ".").absolute()
+def _account(launch: Launch) -> Account | None:
+    """The command's own user, where that is another than ours. Raises CannotRunAs."""
+    account = usable_account(launch.run_as) if launch.run_as is not None else None
+    return None if account is None or account.is_ours else account
+
+
+def _working_directory(launch: Launch, account: Account | None) -> str:
+    at_home = account.start_directory if account is not None else "."
+    directory = Path(launch.working_directory or at_home).absolute()
     if not directory.is_dir():
         raise SupervisorError(f"the working directory {directory} does not exist")
     if not os.access(directory, os.X_OK):
@@ -170,11 +182,16 @@ def _working_directory(launch: Launch) -> str:
     return str(directory)
 
 
-def _prepare(folder: Path, launch: Launch, working_directory: str) -> None:
+def _prepare(folder: Path, launch: Launch, account: Account | None) -> None:
     """All that the supervisor reads. What is there already stays: a second starter writes the same."""
+    directory = _working_directory(launch, account)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _put(folder / "command", file_bytes(launch.script, what="the command"), mode=0o700)
-    _put(folder / "launch", launch_text(launch, folder=str(folder), working_directory=working_directory))
+    if account is None:
+        _put(folder / "command", file_bytes(launch.script, what="the command"), mode=0o700)
+        text = launch_text(launch, folder=str(folder), working_directory=directory)
+    else:
+        text = prepare_aside(folder, launch, account, working_directory=directory, put_once=_put_once)
+    _put(folder / "launch", text)
     _put(folder / "settings", settings_text(launch))
     for name, blanks in RESERVED.items():
         _put_once(folder / name, blanks)
@@ -182,6 +199,8 @@ def _prepare(folder: Path, launch: Launch, working_directory: str) -> None:
     for name in PIPES:
         with suppress(FileExistsError):
             os.mkfifo(folder / name, 0o600)
+    if account is not None:
+        open_pipes_to(account, folder)
 
 
 def _put(path: Path, content: bytes, *, mode: int = 0o600) -> None:
@@ -212,7 +231,7 @@ def _write_beside(path: Path, content: bytes, mode: int) -> Path:
 
 def _ended(folder: Path) -> RunStatus | None:
     text = _text(folder / "exit")
-    parsed = parse_exit(text, _text(folder / "why")) if text else None
+    parsed = parse_exit(text, _text(folder / "why") or why_aside(folder)) if text else None
     if parsed is None:
         return None
     return RunStatus(

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from batchd_flows.account import UserElsewhere
 from batchd_flows.ssh_watch import HostWatch, Seen
 from batchd_flows.supervisor import (
     RESERVED,
@@ -78,6 +79,8 @@ class SshMachine(Machine):
         self._watch = HostWatch(connection, self._command(len(script)), script)
 
     def start(self, launch: Launch) -> None:
+        if launch.run_as is not None:
+            raise SupervisorError(str(UserElsewhere(launch.run_as, self.host_name)))
         folder = self._folder(launch.folder)
         directory = self._absolute(launch.working_directory or ".")
         files = self._files(launch, folder, directory)

@@ -34,6 +34,12 @@ def check(tmp_path, monkeypatch):
         ("batchd", "manager:\n  prot: 1\n", "warning: {}:2: manager.prot: unknown key"),
         ("jobtypes__t", "name: t\ntemplate: \"echo 'x\"\n", "error: {}:2: template: line 1 of it: a sin"),
         ("jobtypes__t", "name: t\ntemplate: echo\nhost_name: gone\n", "error: {}:3: host_name: no file in"),
+        ("jobtypes__t", "name: t\ntemplate: x\nrun_as: no-such-user\n", "warning: {}:3: run_as: this mac"),
+        (
+            "jobtypes__t",
+            "name: t\ntemplate: x\nhost_name: farm\nrun_as: ann\n",
+            'error: {}:4: run_as: jobs on the host "farm" run as its user_name',
+        ),
         ("jobtypes__t", "name: [\n", "error: {}:"),
         ("hosts__h", "name: h\ncontroller: gone\n", "error: {}:2: controller: there is no controller 'gone'"),
         ("hosts__h", "name: h\nport: 0\n", "error: {}:2: port: must be from 1"),

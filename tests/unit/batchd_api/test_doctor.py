@@ -1,6 +1,7 @@
 """`batchd doctor`: each line is ok, or says what to do."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -9,13 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from batchd_api import checkup
 from batchd_api.changes import CHANGES, unsaid
 from batchd_api.checkup import Verdict
 from batchd_api.config_check import check_config
 from batchd_api.db.session import Database
+from batchd_api.db.tables import queues
 from batchd_api.db.upgrade import upgrade
+from batchd_api.services.installation import ensure_first_rows
 from tests.prefect_server import free_port
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -87,6 +91,20 @@ def test_a_database_says_its_revision_and_who_serves_it(place):
     database.close()
     assert [verdict for verdict, _ in place.findings("database")] == [Verdict.OK]
     assert place.findings("dispatchers")[0][1].startswith("none is alive")
+
+
+def test_a_queue_whose_jobs_cannot_run_as_its_user_is_told_with_the_way_out(place, monkeypatch):
+    database = Database(f"sqlite:///{place.state / 'batchd.db'}")
+    upgrade(database)
+    with database.write() as connection:
+        ensure_first_rows(connection, NOW)
+        connection.execute(update(queues).values(run_as="nobody"))
+    database.close()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert place.findings("run_as") == [(Verdict.OK, 'jobs of the queue "default" run as nobody')]
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    verdict, text = place.findings("run_as")[0]
+    assert (verdict, "start it as root, or take run_as away" in text) == (Verdict.FIX, True)
 
 
 def test_a_database_that_is_none_is_told(place):

@@ -3,9 +3,9 @@
 import pytest
 
 from batchd_api.db.tables import attempts, jobs, permissions, queues, schedules
-from batchd_api.errors import AlreadyExists, NeedsForce, NotPermitted, QueueNotFound, UnknownInBody
+from batchd_api.errors import AlreadyExists, Invalid, NeedsForce, NotPermitted, QueueNotFound, UnknownInBody
 from batchd_api.permissions import Grant, Right
-from batchd_api.schemas import ALL_STATUSES
+from batchd_api.schemas import ALL_STATUSES, NewJob
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.services.users import Users, grant
 from batchd_api.statuses import JobStatus
@@ -14,7 +14,7 @@ from tests.ground import NOW, ROOT, quick_passwords, user
 
 def test_a_fresh_installation_has_a_queue_and_a_schedule(here):
     expected = {"name": "default", "title": "default", "enabled": True, "schedule_name": "anytime",
-                "host_name": None, "autostart_job_count": None, "max_jobs": None,
+                "host_name": None, "autostart_job_count": None, "max_jobs": None, "run_as": None,
                 "open": True, "next_change": None, "expected_end": None, "notify": None}  # fmt: skip
     assert here.queues.visible(ROOT) == [expected]
 
@@ -114,3 +114,24 @@ def test_many_jobs_are_deleted_at_once(here):
         connection.execute(jobs.insert(), rows)
     here.queues.delete_jobs(ROOT, "default", ALL_STATUSES)
     assert here.count(jobs) == 0
+
+
+def test_only_a_superuser_says_as_whom_a_queues_jobs_run(here):
+    manager = user(Right.MANAGE_QUEUES)
+    with pytest.raises(NotPermitted, match="SuperUser"):
+        here.queues.change(manager, "default", {"run_as": "render"})
+    here.queues.change(ROOT, "default", {"run_as": "render"})
+    here.queues.change(manager, "default", {"run_as": "render", "title": "Same"})
+    with pytest.raises(NotPermitted, match="SuperUser"):
+        here.queues.change(manager, "default", {"run_as": None})
+    assert here.queues.get("default")["run_as"] == "render"
+
+
+def test_jobs_of_another_user_and_a_host_behind_ssh_exclude_each_other(here):
+    here.queues.change(ROOT, "default", {"run_as": "render"})
+    with pytest.raises(Invalid, match='Jobs on the host "farm" run as its user_name; run_as "render"'):
+        here.queues.change(ROOT, "default", {"host_name": "farm"})
+    with pytest.raises(Invalid, match="counts on this machine alone"):
+        here.jobs.enqueue(ROOT, "default", NewJob(type="command", params={"command": "x"}, host_name="farm"))
+    with pytest.raises(Invalid, match="user_name"):
+        here.queue("far", run_as="render", host_name="farm")

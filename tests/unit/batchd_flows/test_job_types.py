@@ -39,7 +39,6 @@ environment: {LANG: C}
 timeout: 1 h
 silence: 60
 kill_after: 5
-run_as: nobody
 """
 
 
@@ -87,9 +86,19 @@ def test_every_key_of_a_job_type_is_read(tmp_path: Path) -> None:
         timeout_seconds=3600,
         silence_seconds=60,
         kill_after_seconds=5,
-        run_as="nobody",
         source=tmp_path / "jobtypes/render.yaml",
     )
+
+
+def test_a_user_of_its_own_is_for_this_machine_and_not_for_a_host(tmp_path: Path) -> None:
+    sentence = 'jobs on the host "big" run as its user_name; run_as "nobody" counts on this machine alone'
+    texts = {
+        "here": "template: x\nrun_as: nobody\n",
+        "there": "template: x\nhost_name: big\nrun_as: nobody\n",
+    }
+    job_types, problems = load(tmp_path, **{name: f"name: {name}\n{text}" for name, text in texts.items()})
+    assert problems == [f"there.yaml:4: run_as: {sentence}"]
+    assert job_types.get("here").run_as == "nobody"
 
 
 def test_the_rest_record_has_exactly_the_fields_that_old_clients_read(tmp_path: Path) -> None:
