@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sqlalchemy import select, update
 
 from batchd_api.db.session import Database
 from batchd_api.db.tables import IS_ALIVE, attempts, jobs
+from batchd_api.errors import DatabaseFull, DatabaseUnavailable
 from batchd_api.recorder import Attempt
 from batchd_flows.job_types import JobTypes
 from batchd_flows.progress import Progress, ProgressPattern, ProgressReader
@@ -36,7 +39,7 @@ class ProgressNotes:
 
 
 class AttemptProgress:
-    """Writes at most once a second, and whatever is left when the attempt ends."""
+    """Writes at most once a second. What came within that second is left for a `write` soon after."""
 
     def __init__(self, database: Database, attempt: Attempt, reader: ProgressReader) -> None:
         self._database = database
@@ -44,15 +47,28 @@ class AttemptProgress:
         self._reader = reader
         self._unwritten: Progress | None = None
         self._written_at = float("-inf")
+        self._guard = threading.Lock()
+
+    @property
+    def is_unwritten(self) -> bool:
+        return self._unwritten is not None
 
     def read(self, chunks: Sequence[Chunk]) -> None:
-        for chunk in chunks:
-            self._unwritten = self._reader.feed(chunk.stream, chunk.data, chunk.time) or self._unwritten
-        if time.monotonic() - self._written_at >= WRITE_SECONDS:
-            self.write()
+        """A database that is away is no error here: the same output must not be read twice."""
+        with self._guard:
+            for chunk in chunks:
+                self._unwritten = self._reader.feed(chunk.stream, chunk.data, chunk.time) or self._unwritten
+            if time.monotonic() - self._written_at >= WRITE_SECONDS:
+                with suppress(DatabaseUnavailable, DatabaseFull):
+                    self._write()
 
     def write(self) -> None:
-        progress, self._unwritten = self._unwritten, None
+        """Whatever is left."""
+        with self._guard:
+            self._write()
+
+    def _write(self) -> None:
+        progress = self._unwritten
         if progress is None:
             return
         self._written_at = time.monotonic()
@@ -67,3 +83,4 @@ class AttemptProgress:
                     progress_eta=progress.eta,
                 )
             )
+        self._unwritten = None
