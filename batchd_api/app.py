@@ -43,6 +43,7 @@ from batchd_api.slow_clients import TimelyProtocol
 from batchd_api.startup import (
     AUTH_FILE,
     dispatcher_name,
+    prefect_login,
     prepare_state_directory,
     read_settings,
     server_settings,
@@ -302,10 +303,7 @@ async def _dispatcher(
     parts: Parts, stack: contextlib.AsyncExitStack, tasks: list[asyncio.Task[object]]
 ) -> Dispatcher:
     settings = parts.settings
-    prefect = server_settings(settings)
-    orchestrator = await stack.enter_async_context(
-        Orchestrator(settings.prefect.api_url or prefect.api_url, prefect.auth_string)
-    )
+    orchestrator = await stack.enter_async_context(Orchestrator(*prefect_login(settings)))
     writer = dispatcher_name(settings.state_directory)
     await stack.enter_async_context(controllers_shown(orchestrator, parts.controllers, writer))
     dispatching = build_dispatching(parts, orchestrator)

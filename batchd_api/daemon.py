@@ -13,8 +13,7 @@ from pathlib import Path
 import click
 
 from batchd_api.errors import StartupError
-from batchd_api.startup import prepare_state_directory, read_settings, server_settings
-from batchd_flows.server_settings import client_environment
+from batchd_api.startup import prefect_environment, prepare_state_directory, read_settings
 from batchd_flows.versions import BrokenVersions, check_versions
 
 REFUSED = 2  # exit code of a daemon that cannot start
@@ -122,4 +121,4 @@ def prepared_environment(config: Path | None) -> dict[str, str]:
     check_versions()
     settings = read_settings(config, os.environ).settings
     prepare_state_directory(settings)
-    return client_environment(server_settings(settings))
+    return prefect_environment(settings)

@@ -230,18 +230,34 @@ def _system_timezone(top: Fields) -> ZoneInfo:
 
 
 def _read_prefect(section: Fields, state: Path, environ: Mapping[str, str]) -> PrefectSettings:
-    auth_string = section.text("auth_string")
+    auth_string, api_key = section.text("auth_string"), section.text("api_key")
     settings = PrefectSettings(
         home=given_or(_path(section, "home", environ), state / "prefect").absolute(),
         port=given_or(section.integer("port", maximum=65535), 4200),
         api_url=section.text("api_url") or None,
         auth_string=SecretStr(auth_string) if auth_string else None,
+        api_key=SecretStr(api_key) if api_key else None,
+        database_url=_read_prefect_database(section),
         user=section.text("user") or None,
         mirror_ahead=given_or(section.integer("mirror_ahead", minimum=1), 300),
         log_limit_bytes=given_or(section.size_bytes("log_limit"), 1024 * 1024),
     )
     section.finish()
+    if settings.api_url is None and settings.api_key is not None:
+        raise section.error("api_key", "is of an existing server: name it in api_url")
     return settings
+
+
+def _read_prefect_database(section: Fields) -> SecretStr | None:
+    """As Prefect's own driver wants it."""
+    text = section.text("database_url")
+    if not text:
+        return None
+    try:
+        url = postgres_url(text)
+    except ValueError as error:
+        raise section.error("database_url", str(error)) from error
+    return SecretStr(url.replace("postgresql+psycopg://", "postgresql+asyncpg://", 1))
 
 
 def _read_logging(top: Fields) -> LoggingSettings:

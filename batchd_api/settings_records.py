@@ -116,12 +116,17 @@ class DispatcherSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PrefectSettings:
-    """`api_url` None: a server of our own on `port`. `user` owns runs started in Prefect's pages."""
+    """`api_url` None: a server of our own on `port`. `user` owns runs started in Prefect's pages.
+
+    `database_url` None: our server keeps a SQLite file in its `home`.
+    """
 
     home: Path
     port: int = 4200
     api_url: str | None = None
     auth_string: SecretStr | None = None
+    api_key: SecretStr | None = None
+    database_url: SecretStr | None = None
     user: str | None = None
     mirror_ahead: int = 300
     log_limit_bytes: int = 1024 * 1024

@@ -8,10 +8,17 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from batchd_api.errors import StartupError
 from batchd_api.settings import LoadedSettings, load_settings
 from batchd_api.settings_records import Settings
-from batchd_flows.server_settings import ServerError, ServerSettings, load_or_create_auth_string
+from batchd_flows.server_settings import (
+    ServerError,
+    ServerSettings,
+    client_environment,
+    load_or_create_auth_string,
+)
 from batchd_infra.config_files import ConfigError
 
 AUTH_FILE = "prefect-auth"
@@ -53,7 +60,29 @@ def server_settings(settings: Settings) -> ServerSettings:
         port=settings.prefect.port,
         auth_string=auth_string,
         done_jobs_days=settings.storage.done_jobs_days,
+        database_url=settings.prefect.database_url,
     )
+
+
+def prefect_login(settings: Settings) -> tuple[str, SecretStr | None, SecretStr | None]:
+    """Address, auth string and API key of the server: an existing one, or our own. Raises StartupError."""
+    named = settings.prefect
+    if named.api_url is not None:
+        return named.api_url, named.auth_string, named.api_key
+    own = server_settings(settings)
+    return own.api_url, own.auth_string, None
+
+
+def prefect_environment(settings: Settings) -> dict[str, str]:
+    """What a process that uses Prefect's client needs to find. Raises StartupError."""
+    environment = client_environment(server_settings(settings))
+    api_url, auth_string, api_key = prefect_login(settings)
+    environment["PREFECT_API_URL"] = api_url
+    if auth_string is None:
+        del environment["PREFECT_API_AUTH_STRING"]
+    if api_key is not None:
+        environment["PREFECT_API_KEY"] = api_key.get_secret_value()
+    return environment
 
 
 def dispatcher_name(state_directory: Path) -> str:

@@ -86,20 +86,26 @@ class _Link:
                 end.close()
 
 
+def bound(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    return listener
+
+
 class TcpProxy:
     """`cuts`: how many connections the present mode has reset. `connections`: how many were ever made."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, listener: socket.socket | None = None) -> None:
+        """`listener`: bound already, perhaps in another network namespace."""
         self._upstream = port
-        self.port = free_port()
         self.connections = self.cuts = 0
         self._mode: Mode = Pass()
         self._changed = threading.Condition(threading.RLock())
         self._links: set[_Link] = set()
         self._closed = False
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(("127.0.0.1", self.port))
+        self._listener = listener or bound(free_port())
+        self.port = int(self._listener.getsockname()[1])
         self._listener.listen(128)
         self._acceptor = threading.Thread(target=self._accept, name=f"proxy {self.port}", daemon=True)
         self._acceptor.start()

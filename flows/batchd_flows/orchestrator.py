@@ -60,11 +60,13 @@ REPEATED = "This run has already made this state transition."
 class Orchestrator:
     """Writes are made one at a time: on SQLite that is faster than several, and nothing is locked."""
 
-    def __init__(self, api_url: str, auth_string: SecretStr | None) -> None:
+    def __init__(self, api_url: str, auth_string: SecretStr | None, api_key: SecretStr | None = None) -> None:
+        """`auth_string` is the server's own kind of login; `api_key` a token, for one that asks for that."""
         self.api_url = api_url
         self.auth_string = auth_string
         plain = auth_string.get_secret_value() if auth_string is not None else None
-        self._client: PrefectClient = prefect_client(api_url, plain)
+        key = api_key.get_secret_value() if api_key is not None else None
+        self._client: PrefectClient = prefect_client(api_url, plain, key)
         self._write = asyncio.Lock()
 
     async def __aenter__(self) -> Self:

@@ -23,13 +23,14 @@ RETRYABLE = frozenset({408, 425, 429})
 DETAIL_CHARACTERS = 300
 
 
-def prefect_client(api_url: str, auth_string: str | None) -> PrefectClient:
+def prefect_client(api_url: str, auth_string: str | None, api_key: str | None = None) -> PrefectClient:
     """A client of this server, whatever profile, proxy or settings the user has."""
     limits = httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=KEEPALIVE_SECONDS)
     direct = httpx.AsyncHTTPTransport(limits=limits, trust_env=False, retries=1)
     return PrefectClient(
         api_url,
         auth_string=auth_string,
+        api_key=api_key,
         httpx_settings={"transport": PatientTransport(direct), "timeout": TIMEOUT},
     )
 

@@ -56,7 +56,7 @@ class Installation:
         folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(
             f"state_directory: {self.state}\nmanager: {{port: {self.port}}}\n"
-            f"prefect: {{{prefect or f'port: {self.prefect_port}'}}}\n"
+            f"prefect: {{port: {self.prefect_port}{', ' if prefect else ''}{prefect}}}\n"
             f"logging: {{target: {self.log}}}\ndispatcher: {{{dispatcher}}}\n{settings}"
         )
 
@@ -245,9 +245,9 @@ class Daemon:
 
 
 @contextmanager
-def installation(folder: Path, *, settings: str = "") -> Iterator[Installation]:
+def installation(folder: Path, *, settings: str = "", prefect: str = "") -> Iterator[Installation]:
     """With its superuser; afterwards nothing of it may live any more."""
-    here = Installation(folder, settings=settings)
+    here = Installation(folder, settings=settings, prefect=prefect)
     here.create_superuser()
     try:
         yield here

@@ -41,7 +41,7 @@ manager:
   trusted_proxies: [10.0.0.0/8]
 dispatcher: {workers: 4, poll_timeout: 2 s, queues: [a b], file_roots: [~/data, /srv], environment: clean}
 prefect: {port: 4300, api_url: "http://p/api", auth_string: "a:hunter4", home: /p, user: ann, mirror_ahead: 9,
-          log_limit: 10}
+          log_limit: 10, api_key: hunter5, database_url: "host=db user=p password=hunter6 dbname=prefect"}
 metrics: {gc_metrics: false, http_metrics: no, store_prefix_only: batchd, dump_timeout: 60}
 storage: {done_jobs: 7, metric_records: 12 h}
 """
@@ -89,6 +89,10 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     p = s.prefect
     assert (p.port, p.api_url, p.home, p.user) == (4300, "http://p/api", Path("/p"), "ann")
     assert (p.mirror_ahead, p.log_limit_bytes) == (9, 10)
+    assert p.api_key is not None
+    assert p.database_url is not None
+    assert p.api_key.get_secret_value() == "hunter5"
+    assert p.database_url.get_secret_value() == "postgresql+asyncpg://p:hunter6@db/prefect"
     assert (s.metrics.gc_metrics, s.metrics.http_metrics) == (False, False)
     assert (s.metrics.store_prefix_only, s.metrics.dump_timeout_seconds) == ("batchd", 60)
     assert (s.storage.done_jobs_days, s.storage.metric_records_days) == (7, 0.5)

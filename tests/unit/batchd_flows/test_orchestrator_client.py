@@ -26,10 +26,14 @@ pytestmark = pytest.mark.anyio
 
 
 @contextmanager
-def answering(status: int, body: bytes = b"{}") -> Iterator[str]:
+def answering(status: int, body: bytes = b"{}", shown: list[str] | None = None) -> Iterator[str]:
+    """`shown`: the credentials of each request."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
+            if shown is not None:
+                shown.append(self.headers["authorization"])
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
@@ -65,6 +69,16 @@ async def test_a_fastapi_that_refuses_nulls_is_named_with_the_pin() -> None:
         async with orchestrator(url) as prefect:
             with pytest.raises(BrokenVersions, match=re.escape("fastapi>=0.139,<0.151")):
                 await prefect.probe()
+
+
+async def test_an_api_key_is_shown_as_a_bearer_token_and_an_auth_string_as_basic() -> None:
+    shown: list[str] = []
+    with answering(401, shown=shown) as url:
+        for made in (Orchestrator(url, None, SecretStr("key")), orchestrator(url)):
+            async with made as prefect:
+                with pytest.raises(OrchestratorRefused):
+                    await prefect.probe()
+    assert shown == ["Bearer key", "Basic YmF0Y2hkOng="]
 
 
 async def test_a_wrong_auth_string_is_refused_and_not_tried_again() -> None:
