@@ -1,9 +1,9 @@
 // The machines: what state each is in, what runs there, since when it has nothing to do.
 
-import { get, getIfThere, post } from "./api.js";
-import { confirmDialog } from "./dialogs.js";
-import { fill, h, link, whenChanged } from "./dom.js";
-import { ago, until } from "./format.js";
+import { get, post } from "./api.js";
+import { confirmDialog, infoDialog } from "./dialogs.js";
+import { fill, h, whenChanged } from "./dom.js";
+import { ago, duration, until } from "./format.js";
 import { time } from "./job_words.js";
 import { menuButton } from "./menus.js";
 import { empty, errorPlace, showError, toast } from "./notices.js";
@@ -11,13 +11,21 @@ import { poll } from "./poll.js";
 import { isSuperuser } from "./session.js";
 
 const LOOK_SECONDS = 4;
-const STATE_KINDS = { on: "open", ready: "open", running: "open", busy: "open", active: "open", starting: "closed", stopping: "closed", draining: "closed", failed: "wrong" };
+const STATE_KINDS = { on: "open", ready: "open", starting: "closed", stopping: "closed", draining: "closed", failed: "wrong" };
+const NO_POWER = "local"; // the controller that starts and stops nothing
 const ACTIONS = [
-  { id: "start", label: "Start", name: "play", said: "is told to start" },
-  { id: "stop", label: "Stop…", name: "stop", said: "is told to stop", ask: "It is stopped at once. Jobs that run there lose their machine." },
-  { id: "drain", label: "Drain: no new jobs", name: "pause", said: "gets no new jobs" },
-  { id: "resume", label: "Resume", name: "retry", said: "gets jobs again" },
-  { id: "test", label: "Test the connection", name: "check", said: "answers as it should" },
+  { id: "start", label: "Start", name: "play", said: "is told to start", when: (host) => !["ready", "starting"].includes(host.state) },
+  {
+    id: "stop",
+    label: "Stop…",
+    name: "stop",
+    said: "is told to stop",
+    when: (host) => host.controller !== NO_POWER && host.state !== "off",
+    ask: "It is stopped now, and takes no jobs until it is started or resumed. While jobs run there it is not stopped.",
+  },
+  { id: "drain", label: "Drain: no new jobs", name: "pause", said: "gets no new jobs", when: (host) => !host.draining },
+  { id: "resume", label: "Resume", name: "retry", said: "gets jobs again", when: (host) => host.draining || host.state === "failed" },
+  { id: "test", label: "Test the connection", name: "check", when: () => true },
 ];
 
 export function hostsPage(root) {
@@ -31,15 +39,14 @@ export function hostsPage(root) {
   });
   const looking = poll(
     async (signal) => {
-      const names = await get(["host"], {}, { signal });
-      const details = await Promise.all(names.map((name) => getIfThere(["host", name], {}, { signal })));
-      draw(names.map((name, number) => details[number] ?? { name }));
+      draw(await get(["hosts"], {}, { signal }));
     },
     LOOK_SECONDS,
     (error) => showError(place, error),
   );
 
   async function run(host, action) {
+    if (action.id === "test") return test(host, place);
     const submit = () => post(["host", host.name, action.id]);
     const asked = { title: `${action.label.replace("…", "")} ${host.name}?`, text: action.ask, action: "Stop it", submit };
     try {
@@ -56,42 +63,54 @@ export function hostsPage(root) {
   return looking.stop;
 }
 
+// It looks from a dispatcher, step by step, and may take its time.
+async function test(host, place) {
+  showError(place, null);
+  toast(`${host.name} is being tested…`);
+  try {
+    const { ok, steps } = await post(["host", host.name, "test"]);
+    const lines = steps.map((one) => h("li", { class: one.ok ? "" : "wrong" }, h("b", {}, one.step), ` ${one.ok ? "is well" : "failed"}`, one.text && h("span", { class: "sub" }, one.text)));
+    infoDialog(ok ? `${host.name} answers as it should` : `${host.name} cannot run jobs now`, h("ol", { class: "steps" }, lines));
+  } catch (error) {
+    showError(place, error);
+  }
+}
+
 function nothing() {
   return empty("No hosts are defined", "Jobs run on the machine of the dispatcher. A file in hosts/ of the configuration defines another one.");
 }
 
 function table(hosts, run) {
-  const known = hosts.some((host) => host.state);
-  const labels = known ? ["Host", "State", "Jobs", "Idle", ""] : ["Host", ""];
-  const heads = labels.map((label) => h("th", { scope: "col" }, label || h("span", { class: "unseen" }, "Actions")));
-  return [
-    h("table", { class: "table cards" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, hosts.map((host) => row(host, known, run)))),
-    !known && h("p", { class: "quiet" }, "This version of batchd tells only the names of its hosts."),
-  ];
+  const heads = ["Host", "State", "Jobs", "Idle", ""].map((label) => h("th", { scope: "col" }, label || h("span", { class: "unseen" }, "Actions")));
+  return h("table", { class: "table cards" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, hosts.map((host) => row(host, run))));
 }
 
-function row(host, known, run) {
-  const actions = isSuperuser() && host.state ? ACTIONS.map((action) => ({ ...action, run: () => run(host, action) })) : [];
-  const kind = STATE_KINDS[host.state?.toLowerCase()] ?? "off";
-  const cells = [
-    h("td", {}, h("span", { class: `pill ${kind}` }, host.state ?? "unknown"), host.since && h("span", { class: "sub" }, time(host.since, ago(host.since))), [host.trouble, host.alarm].map((words) => words && h("span", { class: "sub wrong" }, String(words)))),
-    h("td", {}, jobsOf(host)),
-    h("td", {}, host.idle_until ? time(host.idle_until, `stops ${until(host.idle_until)}`) : h("span", { class: "quiet" }, "–")),
-  ];
+function row(host, run) {
+  const offered = ACTIONS.filter((action) => isSuperuser() && action.when(host));
+  const actions = offered.map((action) => ({ ...action, run: () => run(host, action) }));
+  const troubles = [host.trouble, host.alarm, host.next_try && `tried again ${until(host.next_try)}`];
   return h(
     "tr",
     {},
-    h("th", { scope: "row" }, host.name, host.title && h("span", { class: "sub" }, host.title)),
-    known && cells,
+    h("th", { scope: "row" }, host.name, h("span", { class: "sub" }, host.controller)),
+    h("td", {}, statePill(host), host.since && h("span", { class: "sub" }, time(host.since, ago(host.since))), troubles.map((words) => words && h("span", { class: "sub wrong" }, words))),
+    h("td", {}, jobsOf(host)),
+    h("td", {}, idleOf(host)),
     h("td", { class: "acts" }, actions.length > 0 && menuButton(`Actions of ${host.name}`, () => actions)),
   );
 }
 
-// A list of job numbers, or only how many.
+function statePill(host) {
+  return h("span", { class: `pill ${STATE_KINDS[host.state] ?? "off"}` }, host.state);
+}
+
 function jobsOf(host) {
-  if (Array.isArray(host.jobs) && host.jobs.length) {
-    return host.jobs.map((job) => link(`/#/job/${job.id ?? job}`, { class: "job-ref" }, `#${job.id ?? job}`));
-  }
-  const count = Array.isArray(host.jobs) ? 0 : host.jobs;
-  return count ? `${count}` : h("span", { class: "quiet" }, "none");
+  const words = [host.jobs && `${host.jobs} running`, host.waiting && `${host.waiting} waiting`].filter(Boolean);
+  return words.length ? words.join(", ") : h("span", { class: "quiet" }, "none");
+}
+
+function idleOf(host) {
+  if (!host.idle_since) return h("span", { class: "quiet" }, "–");
+  const idle = time(host.idle_since, duration((Date.now() - new Date(host.idle_since)) / 1000));
+  return [idle, host.idle_until && h("span", { class: "sub" }, time(host.idle_until, `stops ${until(host.idle_until)}`))];
 }

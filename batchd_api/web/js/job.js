@@ -120,7 +120,7 @@ function factsOf(job) {
     ["Started", job.started_time && time(job.started_time)],
     ["Ended", FINAL.includes(job.status) && job.result_time && time(job.result_time)],
     [FINAL.includes(job.status) ? "Took" : "Runs for", !IN_LINE.includes(job.status) && runTime(job)],
-    ["Expected end", job.expected_end && time(job.expected_end)],
+    ["Expected end", !job.progress?.eta && job.expected_end && h("span", {}, "about ", time(job.expected_end))],
     ["Exit code", ran && h("code", { class: job.exit_code ? "wrong" : "" }, job.exit_code)],
     ["Failed tries", job.try_count > 0 && String(job.try_count)],
     ["Folder", job.working_directory && h("code", {}, job.working_directory)],

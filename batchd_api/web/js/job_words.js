@@ -1,6 +1,6 @@
 // How a job is said: its status, what it is, why it waits, when it was what.
 
-import { ago, duration, exact, moment, until } from "./format.js";
+import { ago, duration, exact, moment, plural, until } from "./format.js";
 import { h } from "./dom.js";
 
 export const IN_LINE = ["New", "Postponed"];
@@ -24,15 +24,16 @@ export function summary(job) {
 export function reasonOf(job) {
   if (job.reason) return job.reason.text + (job.reason.until && !job.reason.text.includes(":") ? `, ${until(job.reason.until)}` : "");
   if (job.status === "Failed" && job.exit_code !== null) return `exit code ${job.exit_code}`;
-  if (job.status === "Processing" && job.try_count) return `failed ${job.try_count} times before`;
-  return "";
+  if (job.status !== "Processing") return "";
+  const failures = job.try_count && `failed ${plural(job.try_count, "time")} before`;
+  return [job.expected_end && `ends about ${moment(job.expected_end)}`, failures].filter(Boolean).join(", ");
 }
 
 export function progressBar(job, { long = false } = {}) {
   if (!job.progress || job.status !== "Processing") return null;
   const { percent, text, eta } = job.progress;
   const bar = percent === null || percent === undefined ? null : h("progress", { max: 100, value: percent, "aria-label": "Progress" });
-  const words = [percent !== null && percent !== undefined && `${Math.round(percent)} %`, long && text, eta && `ends ${moment(eta)}`];
+  const words = [percent !== null && percent !== undefined && `${Math.round(percent)} %`, long && text, eta && `ends about ${moment(eta)}`];
   return h("span", { class: "progress" }, bar, h("span", {}, words.filter(Boolean).join(" · ")));
 }
 

@@ -1,6 +1,6 @@
 // What happened over time, from the facade's stored metrics.
 
-import { getIfThere } from "./api.js";
+import { get } from "./api.js";
 import { areaChart, lineChart, rates } from "./charts.js";
 import { choice } from "./dialogs.js";
 import { fill, h } from "./dom.js";
@@ -14,6 +14,7 @@ const STATUSES = ["processing", "waiting", "new", "postponed", "failed", "done"]
 const STATUS_LABELS = { processing: "running", waiting: "starting", new: "new", postponed: "held", failed: "failed", done: "done" };
 const PREFIXES = ["batchd.hosts", "batchd.wai", "rts.gc.current_bytes_used", "batchd.job.duration"];
 const MOST_TYPES = 4;
+const POINTS = 240; // of a line; more cannot be told apart
 
 export function monitorPage(root) {
   document.title = "Monitor · batchd";
@@ -25,9 +26,10 @@ export function monitorPage(root) {
   const looking = poll(
     async (signal) => {
       const last = period.value;
+      const asked = { last, every: Math.ceil(Number(last) / POINTS) };
       const [jobs, ...records] = await Promise.all([
-        getIfThere(["monitor", "jobs"], { last }, { signal }),
-        ...PREFIXES.map((prefix) => getIfThere(["monitor", prefix, "query"], { last }, { signal })),
+        get(["monitor", "jobs"], asked, { signal }),
+        ...PREFIXES.map((prefix) => get(["monitor", prefix, "query"], asked, { signal })),
       ]);
       content.removeAttribute("aria-busy");
       const now = Date.now();

@@ -7,7 +7,7 @@ import { jobTable } from "./job_table.js";
 import { menuButton } from "./menus.js";
 import { errorPlace, showError } from "./notices.js";
 import { poll } from "./poll.js";
-import { enqueueHash, queueActions, queueHash, statePill, windowOf } from "./queues.js";
+import { enqueueHash, expectedEnd, queueActions, queueHash, statePill, windowOf } from "./queues.js";
 import { may } from "./session.js";
 
 const LOOK_SECONDS = 4;
@@ -59,6 +59,7 @@ function heading(queue, openings) {
     queue.title !== queue.name && queue.name,
     queue.schedule_name !== "anytime" && `schedule ${queue.schedule_name}`,
     queue.host_name && `on ${queue.host_name}`,
+    expectedEnd(queue),
     queue.max_jobs && `${queue.max_jobs} at once`,
   ];
   return h(

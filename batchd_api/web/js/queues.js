@@ -4,6 +4,7 @@ import { get, getIfThere, put, remove } from "./api.js";
 import { confirmDialog } from "./dialogs.js";
 import { button, fill, h, link, whenChanged } from "./dom.js";
 import { moment, number, until } from "./format.js";
+import { time } from "./job_words.js";
 import { menuButton } from "./menus.js";
 import { empty, errorPlace, showError } from "./notices.js";
 import { poll } from "./poll.js";
@@ -28,6 +29,9 @@ export function windowOf(queue) {
   const at = `${moment(queue.next_change)}, ${until(queue.next_change)}`;
   return queue.open ? `closes ${at}` : `opens ${at}`;
 }
+
+// From what its jobs took before: an estimate, and said so.
+export const expectedEnd = (queue) => (queue.expected_end ? `done about ${moment(queue.expected_end)}` : null);
 
 export const statePill = (queue) => {
   const [kind, words] = stateOf(queue);
@@ -131,7 +135,7 @@ function row(queue, stats, again, fail) {
     h("th", { scope: "row" }, link(queueHash(queue.name), { class: "cover" }, queue.title), queue.title !== queue.name && h("span", { class: "sub" }, queue.name)),
     h("td", {}, statePill(queue)),
     h("td", {}, windowOf(queue), h("span", { class: "sub" }, queue.schedule_name)),
-    h("td", {}, countChips(stats)),
+    h("td", {}, countChips(stats), queue.expected_end && h("span", { class: "sub" }, time(queue.expected_end, expectedEnd(queue)))),
     h("td", { class: "quiet" }, queue.host_name ?? "this machine"),
     h(
       "td",
