@@ -129,12 +129,14 @@ class _Check:
             self._well("folders", ", ".join(machine.absolute(name) for name in names))
 
     def _command(self, machine: SshMachine) -> None:
-        with self._step(
-            "command", "see the login files of that user: they must print nothing and end nothing"
-        ):
+        advice = "see the login files of that user: they must print nothing and end nothing"
+        with self._step("command", advice):
             machine.environment()
-            said = self._connection.run("exec uname -snm").stdout.decode(errors="replace").strip()
-            self._well("command", said or "it ran")
+            said = self._connection.run("exec uname -snm")
+            if said.exit_code != 0:
+                why = said.stderr.decode(errors="replace").strip()
+                self._bad("command", f"uname ended with exit code {said.exit_code} {why}; {advice}")
+            self._well("command", said.stdout.decode(errors="replace").strip() or "it ran")
 
     def _well(self, step: str, text: str) -> None:
         self._tell(Step(step=step, ok=True, text=text))
