@@ -35,6 +35,7 @@ SFTP_SERVERS = (
 # A login begins in the machine's own folder, not in that of whoever runs the tests.
 LOGIN = """#!/bin/sh
 cd {home} && HOME={home} && export HOME
+[ ! -e {home}/../more ] || . {home}/../more
 case $SSH_ORIGINAL_COMMAND in internal-sftp*) exec {sftp};; esac
 exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 """

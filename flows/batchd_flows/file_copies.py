@@ -86,7 +86,7 @@ class FileCopies:
             real = self.roots.require(copy.local)
             watch = _Watch(self, f"{copy.local} to {self.host_name}")
             if real.is_dir():
-                self.transfer.put(real, copy.remote, watch.progress, self.checksum)
+                self.transfer.put(real, copy.remote, watch.progress, self.checksum, self.roots.opened)
             else:
                 with self.roots.opened(copy.local) as file:
                     opened = Path(f"{OPENED}{file.fileno()}")
@@ -126,7 +126,7 @@ class FileCopies:
 
     def _place(self, arrived: Path, local: Path) -> None:
         if arrived.is_dir():
-            self.roots.require(local).mkdir(exist_ok=True)
+            self.roots.make_folder(local)
             for entry in sorted(arrived.iterdir()):
                 self._place(entry, local / entry.name)
             return

@@ -67,7 +67,7 @@ class HostStartup:
     def reach(self, host: Host, entry: HostEntry) -> None:
         connection = self._connections.of(host, entry)
         connection.close()  # the machine at its other end may be gone, without a word
-        connection.run("exit 0")
+        connection.run("exit 0", timeout_seconds=connection.target.answer_seconds)
 
     def prepare(self, host: Host, entry: HostEntry) -> None:
         for command in host.startup_commands_on_dispatcher:

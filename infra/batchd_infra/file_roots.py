@@ -64,6 +64,15 @@ class FileRoots:
         if (why := self._obstacle(_place_of(descriptor))) is not None:
             raise FileForbidden(path, why)
 
+    def make_folder(self, path: Path) -> None:
+        """One of an output's; its parent is judged by what was really opened. No error if it is there.
+
+        Raises FileForbidden, OSError.
+        """
+        self.require(path)
+        with self._parent(path) as parent, suppress(FileExistsError):
+            os.mkdir(path.name, dir_fd=parent)
+
     @contextmanager
     def replacing(self, path: Path) -> Iterator[BinaryIO]:
         """An output file: written beside and renamed when all went well, so that no link there is followed.
@@ -71,11 +80,8 @@ class FileRoots:
         Raises FileForbidden, OSError.
         """
         self.require(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         beside = f".{secrets.token_hex(8)}.part"
-        try:
-            if (why := self._obstacle(_place_of(folder) / path.name)) is not None:
-                raise FileForbidden(path, why)
+        with self._parent(path) as folder:
             number = os.open(
                 beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder
             )
@@ -87,6 +93,15 @@ class FileRoots:
                 with suppress(FileNotFoundError):
                     os.unlink(beside, dir_fd=folder)
                 raise
+
+    @contextmanager
+    def _parent(self, path: Path) -> Iterator[int]:
+        """The folder that an output is written into, opened."""
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if (why := self._obstacle(_place_of(folder) / path.name)) is not None:
+                raise FileForbidden(path, why)
+            yield folder
         finally:
             os.close(folder)
 

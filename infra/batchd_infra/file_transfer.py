@@ -11,7 +11,17 @@ from typing import BinaryIO
 
 import paramiko
 
-from batchd_infra.folder_copies import PART, TarMissing, Tree, get_folder, put_folder, sizes_there, tree_of
+from batchd_infra.folder_copies import (
+    PART,
+    Opened,
+    TarMissing,
+    Tree,
+    get_folder,
+    plainly_opened,
+    put_folder,
+    sizes_there,
+    tree_of,
+)
 from batchd_infra.remote_paths import by_sh, glob_script, plain, word
 from batchd_infra.sftp_pipeline import read_pieces, request_bytes, write_pieces
 from batchd_infra.ssh import SshConnection
@@ -39,22 +49,29 @@ class FileTransfer:
     def __init__(self, connection: SshConnection) -> None:
         self._connection = connection
 
-    def put(self, local: Path, remote: str, progress: Progress | None = None, checksum: bool = False) -> None:
-        """A file, or a folder with all that is in it."""
+    def put(
+        self,
+        local: Path,
+        remote: str,
+        progress: Progress | None = None,
+        checksum: bool = False,
+        opened: Opened = plainly_opened,
+    ) -> None:
+        """A file, or a folder with all that is in it. `opened` may refuse to open what is ours."""
         remote = plain(remote)
         with about(str(local)):
             tree = tree_of(local) if local.is_dir() else Tree(sizes={"": local.stat().st_size})
         meter = Meter(tree.total, progress)
         if not local.is_dir():
             with self._sftp() as sftp:
-                self._put_file(sftp, local, remote, meter, checksum)
+                self._put_file(sftp, local, remote, meter, checksum, opened)
         elif any("\n" in name for name in tree.sizes):  # such names cannot be compared by lines
-            self._put_by_sftp(local, remote, tree, meter, checksum)
+            self._put_by_sftp(local, remote, tree, meter, checksum, opened)
         else:
             try:
-                put_folder(self._connection, local, remote, tree, meter, checksum=checksum)
+                put_folder(self._connection, local, remote, tree, meter, checksum=checksum, opened=opened)
             except TarMissing:
-                self._put_by_sftp(local, remote, tree, meter, checksum)
+                self._put_by_sftp(local, remote, tree, meter, checksum, opened)
         meter.end()
 
     def get(self, remote: str, local: Path, progress: Progress | None = None, checksum: bool = False) -> None:
@@ -85,14 +102,16 @@ class FileTransfer:
     def remove_tree(self, remote: str) -> None:
         self._shell(f"rm -rf {word(remote)}", remote)
 
-    def _put_by_sftp(self, local: Path, remote: str, tree: Tree, meter: Meter, checksum: bool) -> None:
+    def _put_by_sftp(
+        self, local: Path, remote: str, tree: Tree, meter: Meter, checksum: bool, opened: Opened
+    ) -> None:
         """File by file: slower, and the folder grows in its place."""
         with self._sftp() as sftp:
             for name in ("", *sorted(tree.folders)):
                 with suppress(OSError):
                     sftp.mkdir(os.fsencode(posixpath.join(remote, name)), 0o700)
             for name in tree.sizes:
-                self._put_file(sftp, local / name, posixpath.join(remote, name), meter, checksum)
+                self._put_file(sftp, local / name, posixpath.join(remote, name), meter, checksum, opened)
             for name, target in tree.links.items():
                 with about(str(local / name)):
                     sftp.symlink(os.fsencode(target), os.fsencode(posixpath.join(remote, name)))
@@ -128,11 +147,17 @@ class FileTransfer:
                 )
 
     def _put_file(
-        self, sftp: paramiko.SFTPClient, local: Path, remote: str, meter: Meter, checksum: bool
+        self,
+        sftp: paramiko.SFTPClient,
+        local: Path,
+        remote: str,
+        meter: Meter,
+        checksum: bool,
+        opened: Opened,
     ) -> None:
         beside = os.fsencode(remote + PART)
         size = _request_bytes(sftp)
-        with about(str(local)), local.open("rb") as source:
+        with about(str(local)), opened(local) as source:
             begun = os.fstat(source.fileno())
             digest = hashlib.sha256()
             with sftp.open(beside, "wb") as target:

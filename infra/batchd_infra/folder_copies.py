@@ -11,7 +11,7 @@ import posixpath
 import shutil
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -29,6 +29,13 @@ COMPARE_SECONDS = 3600.0
 _SIZES = "find . -type f -exec wc -c {} +"
 _SUMS = "find . -type f -exec sha256sum {} +"
 _NEEDS_TAR = f"command -v tar >/dev/null || exit {NO_TAR}"
+
+
+Opened = Callable[[Path], BinaryIO]  # how a file that is to be sent is opened
+
+
+def plainly_opened(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 class TarMissing(SshError):
@@ -83,7 +90,14 @@ def require_inside(inside: str, target: str, named: str) -> str:
 
 
 def put_folder(
-    connection: SshConnection, local: Path, remote: str, tree: Tree, meter: Meter, *, checksum: bool
+    connection: SshConnection,
+    local: Path,
+    remote: str,
+    tree: Tree,
+    meter: Meter,
+    *,
+    checksum: bool,
+    opened: Opened = plainly_opened,
 ) -> None:
     """Raises TarMissing, TransferFailed."""
     beside = word(plain(remote).rstrip("/") + PART)
@@ -93,7 +107,7 @@ def put_folder(
         connection.session(by_sh(f"{unpack} && {_SUMS if checksum else _SIZES}")) as channel,
     ):
         channel.raw.settimeout(SILENCE_SECONDS)
-        sums = _send(channel, local, tree, meter, checksum=checksum)
+        sums = _send(channel, local, tree, meter, checksum=checksum, opened=opened)
         code, said, problem = channel.rest(COMPARE_SECONDS)
     _require(code, problem, remote)
     _compare(
@@ -103,7 +117,9 @@ def put_folder(
     _require(finished.exit_code, finished.stderr, remote)
 
 
-def _send(channel: SshChannel, local: Path, tree: Tree, meter: Meter, *, checksum: bool) -> dict[str, str]:
+def _send(
+    channel: SshChannel, local: Path, tree: Tree, meter: Meter, *, checksum: bool, opened: Opened
+) -> dict[str, str]:
     """The stream; the sums of what was sent. Where the other side has had enough, its own words tell why."""
     sums: dict[str, str] = {}
     try:
@@ -118,7 +134,7 @@ def _send(channel: SshChannel, local: Path, tree: Tree, meter: Meter, *, checksu
                 stream.addfile(_entry(name, tarfile.DIRTYPE, mode | 0o700))
             for name in tree.sizes:
                 sums[name] = _send_file(
-                    stream, local / name, name, tree.sizes[name], meter, checksum=checksum
+                    stream, local / name, name, tree.sizes[name], meter, checksum=checksum, opened=opened
                 )
             for name, target in tree.links.items():
                 link = _entry(name, tarfile.SYMTYPE, 0o777)
@@ -133,10 +149,17 @@ def _send(channel: SshChannel, local: Path, tree: Tree, meter: Meter, *, checksu
 
 
 def _send_file(
-    stream: tarfile.TarFile, path: Path, name: str, size: int, meter: Meter, *, checksum: bool
+    stream: tarfile.TarFile,
+    path: Path,
+    name: str,
+    size: int,
+    meter: Meter,
+    *,
+    checksum: bool,
+    opened: Opened,
 ) -> str:
     digest = hashlib.sha256()
-    with about(str(path)), path.open("rb") as source:
+    with about(str(path)), opened(path) as source:
         entry = _entry(name, tarfile.REGTYPE, os.fstat(source.fileno()).st_mode & 0o777)
         entry.size = size
         stream.addfile(entry, cast(BinaryIO, _Counted(source, meter, digest if checksum else None)))

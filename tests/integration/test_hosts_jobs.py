@@ -1,56 +1,36 @@
-"""Jobs on a host behind a network that fails, and their files. FAULTS: A1-A4 A6 C3 C5 C6 C8, D1-D5 D7 G8."""
+"""Jobs on a host behind a network that fails. FAULTS: A1-A4 A6 C3 C5 C6 C8, D1-D4 D6 D7."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from batchd_api.db.tables import attempts, output
+from batchd_api.db.tables import installation, output
 from batchd_api.host_ledger import write_entry
-from batchd_api.hosting import HostPace
-from batchd_flows.job_types import COMMAND, JobType, OnFail, RetryWhen
-from batchd_flows.parameters import Parameter, ParameterType
-from batchd_infra.file_roots import FileRoots
-from batchd_infra.host_pool import PoolPace
+from batchd_flows.job_types import COMMAND, OnFail, RetryWhen
 from batchd_infra.hosts import HostKeyPolicy
 from tests.dispatching import ROOT, Daemon, until
+from tests.hanging_sshd import hanging
+from tests.jobs_on_hosts import Build, daemons_on
 from tests.machine_park import SshdMachine, machine_park
 from tests.prefect_server import PrefectServer
 from tests.sshd import new_key
-from tests.tcp_proxy import CutAfter, Pass, Refuse, TcpProxy, tcp_proxy
+from tests.tcp_proxy import Blackhole, Pass, Refuse, TcpProxy, tcp_proxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-MIB = 1 << 20
-PACE = HostPace(
-    pool=PoolPace(tries=2, try_pause_seconds=0.1, look_seconds=0.1, ready_limit_seconds=2),
-    copy_retry_seconds=(0.2, 0.5),
-    ssh={"connect_seconds": 2, "handshake_seconds": 3, "login_seconds": 5, "answer_seconds": 5},
-)
-SOURCE = Parameter(name="source", type=ParameterType.INPUT_FILE)
-TARGET = Parameter(name="target", type=ParameterType.OUTPUT_FILE)
+D6_SECONDS = 40  # two tries, each step within five seconds
 TYPES = (
     replace(COMMAND, name="brief", kill_after_seconds=1),
     replace(COMMAND, name="again", on_fail=OnFail(when=RetryWhen.NOW, count=1)),
-    JobType(name="copy", template=('echo run >>ran; cat "$source" >"$target"',), params=(SOURCE, TARGET)),
-    JobType(
-        name="retried copy",
-        template=('echo run >>ran; cat "$source" >"$target"',),
-        params=(SOURCE, TARGET),
-        on_fail=OnFail(when=RetryWhen.NOW, count=3),
-    ),
-    JobType(name="frames", template=('mkdir -p "${target%/*}"; cd "${target%/*}"; : >f1.png; : >f2.png',),
-            params=(TARGET,)),
-    JobType(name="old", template=("echo plain >out/result",), params=(TARGET,)),
-    JobType(name="tree", template=('cp -r "$source" "$target"',), params=(SOURCE, TARGET)),
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,32 +47,12 @@ def proxy(box: SshdMachine) -> Iterator[TcpProxy]:
         proxy.mode = Pass()
 
 
-Build = Callable[..., Awaitable[Daemon]]
-
-
 @pytest.fixture
 async def build(
     prefect_server: PrefectServer, tmp_path: Path, box: SshdMachine, proxy: TcpProxy
 ) -> AsyncIterator[Build]:
-    daemons: list[Daemon] = []
-
-    async def make(*, known: bool = True, roots: FileRoots | None = None, **fields: Any) -> Daemon:
-        host = box.host("box", port=proxy.port, **fields)
-        daemon = Daemon(prefect_server, tmp_path, workers=4, types=TYPES, hosts=[host], host_pace=PACE)
-        if roots is not None:
-            daemon.parts = replace(daemon.parts, file_roots=roots)
-        if known:
-            (tmp_path / "known_hosts").write_text(box.known_line(proxy.port))
-        daemons.append(daemon)
-        await daemon.start()
-        return daemon
-
-    yield make
-    proxy.mode = Pass()
-    for daemon in daemons:
-        for attempt in daemon.rows(_alive()):
-            daemon.jobs.cancel(ROOT, attempt.job_id)
-        await daemon.close()
+    async with daemons_on(box, proxy, prefect_server, tmp_path, TYPES) as make:
+        yield make
 
 
 def wait_for(file: Path) -> str:
@@ -213,6 +173,108 @@ async def test_a_host_out_of_reach_is_no_failed_execution(build, proxy):
     await daemon.status(job, "Done")
 
 
+@pytest.mark.parametrize("point", ["banner", "greeting", "login", "session", "exec", "exit status", "output"])
+async def test_d6_a_server_that_hangs_at_any_point_is_left_in_time_and_holds_up_no_other(build, box, point):
+    with hanging(point) as server:
+        hangs = box.host("hangs", port=server.port, host_key_policy=HostKeyPolicy.ACCEPT_NEW)
+        daemon = await build(more=[hangs])
+        began = time.monotonic()
+        job = daemon.enqueue("true", host_name="hangs")
+        others = [daemon.enqueue("true", host_name="box"), daemon.enqueue("true")]
+        await daemon.all_are("Done", others)
+        await until(lambda: daemon.job(job).reason_code == "host-failed", "the reason")
+        assert time.monotonic() - began < D6_SECONDS
+        assert "in 3 s" in daemon.job(job).reason_text or "in 5 s" in daemon.job(job).reason_text
+        assert (daemon.job(job).try_count, daemon.attempts(job)) == (0, [])
+
+
+async def test_d6_a_host_that_stops_to_answer_while_a_job_runs_is_waited_for(build, proxy, tmp_path):
+    daemon = await build()
+    job = daemon.witness(host_name="box", between=f"echo one; {wait_for(tmp_path / 'go')}; echo two")
+    await until(lambda: daemon.output(job) == b"one\n", "its first line")
+    proxy.mode = Blackhole()
+    (tmp_path / "go").touch()
+    await daemon.status(daemon.enqueue("true"), "Done")
+    assert daemon.job(job).status == "Processing"
+    proxy.mode = Pass()
+    await daemon.status(job, "Done")
+    assert daemon.output(job) == b"one\ntwo\n"
+    assert daemon.starts(job) == [job]
+
+
+# --- what a command sees there, and what is left ---
+
+
+async def test_g9_a_command_there_sees_a_login_s_surroundings_and_its_own_and_no_secret(
+    build, box, monkeypatch
+):
+    monkeypatch.setenv("ONLY_HERE", "1")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "secret words")
+    secrets = "PREFECT_X=secret DB_PASSWORD=secret AWS_SECRET_ACCESS_KEY=secret URL=db://u:secret@h/"
+    (box.folder / "more").write_text(f"export HARMLESS=1 {secrets}\n")
+    daemon = await build(environment={"OF_HOST": "h"}, variables={"unused": "v"})
+    job = daemon.enqueue("env; ls -l /proc/$$/fd >&2", host_name="box")
+    await daemon.status(job, "Done")
+    said = daemon.output(job).decode()
+    seen = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    assert "secret" not in said
+    assert "ONLY_HERE" not in seen
+    wanted = {"HARMLESS": "1", "OF_HOST": "h", "HOME": str(box.home), "BATCHD_JOB_ID": str(job)}
+    assert {name: seen.get(name) for name in wanted} == wanted
+    assert {name for name in seen if name.startswith("BATCHD")} == {
+        *("BATCHD_JOB_ID", "BATCHD_QUEUE", "BATCHD_ATTEMPT", "BATCHD_ATTEMPT_MARK"),
+    }
+    assert not {name for name in seen if name.startswith(("SSH_", "PREFECT"))}
+
+
+async def test_what_a_given_up_attempt_left_is_ended_and_removed_when_its_host_is_back(
+    build, box, proxy, tmp_path
+):
+    daemon = await build(lost_after_seconds=1)
+    script = f"trap '' TERM; echo $$ >{tmp_path}/pid; {wait_for(tmp_path / 'never')}"
+    lost = daemon.enqueue(script, host_name="box", type="brief")
+    await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "it runs")
+    proxy.mode = Refuse()
+    await daemon.status(lost, "Failed")
+    assert folders_of(box, daemon, lost)
+    proxy.mode = Pass()
+    living = daemon.witness(host_name="box", between=wait_for(tmp_path / "go"))
+    _let_it_be_tried(daemon)
+    await until(lambda: daemon.starts(living), "the next job there")
+    await until(lambda: not folders_of(box, daemon, lost), "nothing of it is left")
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    (tmp_path / "go").touch()
+    await daemon.status(living, "Done")
+    assert daemon.starts(living) == [living]
+
+
+async def test_leftovers_of_a_crash_go_and_neither_what_lives_nor_what_others_have_put_there(
+    build, box, tmp_path
+):
+    daemon = await build(input_directory="in")
+    over = daemon.enqueue("true", host_name="box")
+    await daemon.status(over, "Done")
+    living = daemon.witness(host_name="box", between=wait_for(tmp_path / "go"))
+    await until(lambda: daemon.starts(living), "it runs")
+    (attempts,) = {folder.parent for folder in folders_of(box, daemon, living)}
+    mark = attempts.name.removeprefix("attempts-")
+    goes = [attempts / f"{over}.1", attempts / "999999.3"]
+    goes += [box.home / "in" / f"batchd-{mark}-{over}.1", box.home / f"batchd-{mark}-999999.3"]
+    stays = [
+        attempts / f"{over}.2",
+        attempts / "of.people",
+        attempts.parent / "attempts-ffffffff" / f"{over}.1",
+    ]
+    stays += [box.home / "in" / name for name in (f"batchd-{mark}-{living}.1", f"batchd-ffffffff-{over}.1")]
+    for folder in (*stays, *goes):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "file").touch()
+    await until(lambda: not any(folder.exists() for folder in goes), "they are gone")
+    assert all((folder / "file").exists() for folder in stays)
+    (tmp_path / "go").touch()
+    await daemon.status(living, "Done")
+
+
 # --- who is there ---
 
 
@@ -250,111 +312,10 @@ async def test_d7_a_key_that_is_refused_or_locked_fails_the_job_and_stays_secret
     assert "secret word" not in caplog.text
 
 
-# --- files ---
-
-
-def copy(daemon: Daemon, source: Path, target: Path, type_name: str = "copy") -> int:
-    params = {"source": str(source), "target": str(target)}
-    return daemon.enqueue("", type=type_name, host_name="box", params=params)
-
-
-async def test_files_go_there_and_back_and_equal_names_never_meet(build, box, tmp_path):
-    daemon = await build(input_directory="in", output_directory="out", checksum=True)
-    jobs = []
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "same").write_text(f"of {name}")
-        jobs.append(copy(daemon, tmp_path / name / "same", tmp_path / name / "result"))
-    await daemon.all_are("Done", jobs)
-    assert [(tmp_path / name / "result").read_text() for name in ("a", "b")] == ["of a", "of b"]
-    assert b"batchd: copied" in daemon.output(jobs[0])
-    await until(lambda: not any((box.home / "in").iterdir()), "what was there is removed")
-    await until(lambda: not any((box.home / "out").iterdir()), "and what came back")
-
-
-async def test_what_a_command_writes_straight_into_the_output_directory_is_found_too(build, box, tmp_path):
-    (box.home / "out").mkdir(exist_ok=True)
-    daemon = await build(output_directory="out", working_directory=str(box.home))
-    job = daemon.enqueue("", type="old", host_name="box", params={"target": str(tmp_path / "result")})
-    await daemon.status(job, "Done")
-    assert (tmp_path / "result").read_text() == "plain\n"
-
-
-async def test_all_that_matches_a_pattern_comes_back_and_folders_do(build, tmp_path):
-    daemon = await build()
-    (tmp_path / "here").mkdir()
-    frames = daemon.enqueue(
-        "", type="frames", host_name="box", params={"target": str(tmp_path / "here" / "f*.png")}
-    )
-    (tmp_path / "tree" / "inner").mkdir(parents=True)
-    (tmp_path / "tree" / "inner" / "leaf").write_text("leaf")
-    tree = copy(daemon, tmp_path / "tree", tmp_path / "back", "tree")
-    await daemon.all_are("Done", [frames, tree])
-    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["f1.png", "f2.png"]
-    assert (tmp_path / "back" / "inner" / "leaf").read_text() == "leaf"
-
-
-async def test_d5_a_job_whose_upload_is_cut_is_not_started(build, proxy, box, tmp_path):
-    (box.home / "ran").unlink(missing_ok=True)
-    daemon = await build()
-    await daemon.status(daemon.enqueue("true", host_name="box"), "Done")
-    (tmp_path / "big").write_bytes(os.urandom(4 * MIB))
-    proxy.mode = CutAfter(MIB, "up")
-    job = copy(daemon, tmp_path / "big", tmp_path / "result")
-    row = await daemon.status(job, "Failed")
-    assert row.reason_text.startswith(f"input transfer: {tmp_path / 'big'}")
-    assert not (box.home / "ran").exists()
-
-
-async def test_d5_a_download_that_is_cut_is_tried_again_alone(build, proxy, box, tmp_path):
-    (box.home / "ran").unlink(missing_ok=True)
-    daemon = await build()
-    await daemon.status(daemon.enqueue("true", host_name="box"), "Done")
-    (tmp_path / "big").write_bytes(os.urandom(4 * MIB))
-    proxy.mode = CutAfter(MIB, "down", times=1)
-    job = copy(daemon, tmp_path / "big", tmp_path / "result", "retried copy")
-    await daemon.status(job, "Done")
-    assert (tmp_path / "result").read_bytes() == (tmp_path / "big").read_bytes()
-    assert (box.home / "ran").read_text() == "run\n"
-    assert b"tried again" in daemon.output(job)
-
-
-async def test_d5_a_download_that_never_comes_through_fails_the_job_and_runs_nothing_again(
-    build, proxy, box, tmp_path
-):
-    (box.home / "ran").unlink(missing_ok=True)
-    daemon = await build()
-    await daemon.status(daemon.enqueue("true", host_name="box"), "Done")
-    (tmp_path / "big").write_bytes(os.urandom(4 * MIB))
-    proxy.mode = CutAfter(MIB, "down")
-    job = copy(daemon, tmp_path / "big", tmp_path / "result", "retried copy")
-    row = await daemon.status(job, "Failed")
-    (attempt,) = daemon.attempts(job)
-    assert attempt.exit_code == 0
-    assert row.reason_text.startswith("output transfer: ")
-    assert (box.home / "ran").read_text() == "run\n"
-    assert not (tmp_path / "result").exists()
-
-
-async def test_g8_files_outside_of_the_roots_are_neither_read_nor_written(build, tmp_path):
-    inside = tmp_path / "inside"
-    inside.mkdir()
-    (tmp_path / "secret").write_text("secret")
-    (inside / "link").symlink_to(tmp_path / "secret")
-    (inside / "plain").write_text("plain")
-    daemon = await build(roots=FileRoots(roots=(inside,)))
-    reads = copy(daemon, inside / "link", inside / "result")
-    writes = copy(daemon, inside / "plain", inside / "way out")
-    (inside / "way out").symlink_to(tmp_path / "secret")
-    await daemon.all_are("Failed", [reads, writes])
-    assert (tmp_path / "secret").read_text() == "secret"
-    assert "file_roots" in daemon.job(reads).reason_text
-
-
-async def test_a_missing_input_file_fails_the_job_by_name(build, tmp_path):
-    daemon = await build()
-    row = await daemon.status(copy(daemon, tmp_path / "nowhere", tmp_path / "result"), "Failed")
-    assert row.reason_text == f"input transfer: {tmp_path / 'nowhere'}: No such file or directory"
+def folders_of(box: SshdMachine, daemon: Daemon, job: int) -> list[Path]:
+    """Of this installation's attempts at this job, on the host."""
+    (ours,) = daemon.rows(select(installation.c.id))
+    return list(box.home.glob(f".batchd/attempts-{ours.id[:8]}/{job}.*"))
 
 
 def _let_it_be_tried(daemon: Daemon) -> None:
@@ -362,10 +323,6 @@ def _let_it_be_tried(daemon: Daemon) -> None:
     with daemon.database.write() as connection:
         write_entry(connection, "box", lambda known: replace(known, next_try=daemon.clock()))
     daemon.wake()
-
-
-def _alive() -> Any:
-    return select(attempts).where(attempts.c.state != "ended", attempts.c.cancel_requested_at.is_(None))
 
 
 def _chunks(daemon: Daemon, job: int) -> list[bytes]:

@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -19,7 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import paramiko
 import pytest
 from pydantic import SecretStr
 
@@ -35,6 +33,7 @@ from batchd_infra.ssh_errors import (
     TooSlow,
     Unreachable,
 )
+from tests.hanging_sshd import hanging
 from tests.prefect_server import free_port
 from tests.sshd import Sshd, new_key, running_sshd
 from tests.tcp_proxy import Blackhole, Pass, Refuse, TcpProxy, tcp_proxy
@@ -306,75 +305,6 @@ def test_nobody_there_is_unreachable_at_once(reach: Reach) -> None:
     seconds, said = seconds_of(lambda: reach(target).run("true"), Unreachable)
     assert seconds < 5
     assert "Connection refused" in said
-
-
-class Hanging(paramiko.ServerInterface):
-    """A server that is there, up to one point."""
-
-    def __init__(self, at: str) -> None:
-        self.at = at
-        self.logins: list[str] = []
-        self.port = 0
-        self.key = paramiko.ECDSAKey.generate()
-        self.stop = threading.Event()
-
-    def _reach(self, point: str) -> None:
-        if point == self.at:
-            self.stop.wait(30)
-
-    def get_allowed_auths(self, username: str) -> str:
-        return "publickey"
-
-    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        self.logins.append(username)
-        self._reach("login")
-        return paramiko.common.AUTH_SUCCESSFUL
-
-    def check_channel_request(self, kind: str, chanid: int) -> int:
-        self._reach("session")
-        return paramiko.common.OPEN_SUCCEEDED
-
-    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        self._reach("exec")
-        if self.at == "exit status":
-            channel.shutdown_write()
-        return True
-
-
-@contextmanager
-def hanging(at: str) -> Iterator[Hanging]:
-    server = Hanging(at)
-    made: list[paramiko.Transport] = []
-
-    def serve(listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                if at == "banner":
-                    made.append(client)  # type: ignore[arg-type]
-                    continue
-                if at == "greeting":
-                    client.sendall(b"SSH-2.0-Slow_1.0\r\n")
-                    made.append(client)  # type: ignore[arg-type]
-                    continue
-                transport = paramiko.Transport(client)
-                transport.set_log_channel("batchd.ssh.protocol")
-                transport.add_server_key(server.key)
-                made.append(transport)
-                transport.start_server(event=threading.Event(), server=server)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server.port = listener.getsockname()[1]
-        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.stop.set()
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
-            for one in made:
-                one.close()
 
 
 @pytest.mark.parametrize("point", ["banner", "greeting", "login", "session", "exec", "exit status", "output"])

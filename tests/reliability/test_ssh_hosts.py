@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from batchd_api.db.tables import installation
 from tests.acceptance.harness import until
 from tests.machine_park import SshdMachine, machine_park
 from tests.prefect_server import PrefectServer
@@ -44,11 +46,14 @@ def site_with_host(folder: Path, server: PrefectServer, box: SshdMachine) -> Ite
         )
         (here.state / "known_hosts").write_text(box.known_line())
         yield here
-        until(90, "the host to be as it was", lambda: not left(box.home) and not folders_of_attempts(box))
+        until(
+            90, "the host to be as it was", lambda: not left(box.home) and not folders_of_attempts(here, box)
+        )
 
 
-def folders_of_attempts(box: SshdMachine) -> list[Path]:
-    return list(box.home.glob(".batchd/attempts-*/*"))
+def folders_of_attempts(here: Site, box: SshdMachine) -> list[Path]:
+    (ours,) = here.rows(select(installation.c.id))
+    return list(box.home.glob(f".batchd/attempts-{ours.id[:8]}/*"))
 
 
 def host_file(here: Site) -> Path:
@@ -79,6 +84,7 @@ def running(here: Site, **fields: Any) -> int:
     """A job that has begun there, and ends once it is told to."""
     number = there(here, between=f"echo one; {here.until_told()}; echo two", **fields)
     here.begun(number)
+    here.status(number, "Processing")
     return number
 
 
