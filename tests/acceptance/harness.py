@@ -23,8 +23,8 @@ from tests.prefect_server import free_port
 BIN = Path(sys.executable).parent
 MARK = "ACCEPTANCE_MARK"
 USER, PASSWORD = "root", "correct horse battery"
-START_SECONDS = 120.0  # 10 to 25 s on an idle machine, most of it Prefect's
-END_SECONDS = 60.0
+START_SECONDS = 300.0  # 10 to 25 s on an idle machine, most of it Prefect's; its CPU time is what counts
+END_SECONDS = 120.0
 FINAL = ("Done", "Failed")
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from tests.acceptance.harness import PASSWORD, USER
 from tests.web.daemon import DaemonWorld, daemon_world
 from tests.web.tab import PHONE, Tab, opened
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(800)]
 FIGURE = re.compile(r"[1-9]")
 
 
