@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
+from importlib import metadata
 from types import MappingProxyType
 from typing import Any
 
@@ -74,17 +75,27 @@ def create_facade(parts: FacadeParts) -> FastAPI:
     `proxy_headers=False`.
     """
     answers = ErrorAnswers(basic=parts.options.basic and not parts.options.auth_disabled)
+    facade = described_routes()
+    counts = HttpCounts()
+    services = _services(parts, counts)
+    facade.state.services = services
+    facade.add_middleware(Gate, options=parts.options, answers=answers)
+    facade.add_middleware(HttpMeter, counts=counts)
+    _answer_errors(facade, answers, services.web_client)
+    return facade
+
+
+def described_routes() -> Described:
+    """Every route and what the API's description says of it; nothing behind them yet."""
     facade = Described(
         title="batchd",
+        version=metadata.version("batchd"),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         default_response_class=JsonAnswer,
     )
-    counts = HttpCounts()
-    services = _services(parts, counts)
-    facade.state.services = services
     for route in ROUTES:
         facade.add_api_route(
             route.path,
@@ -94,9 +105,6 @@ def create_facade(parts: FacadeParts) -> FastAPI:
             response_model=None,
             **documented(route.method, route.path, route.access),
         )
-    facade.add_middleware(Gate, options=parts.options, answers=answers)
-    facade.add_middleware(HttpMeter, counts=counts)
-    _answer_errors(facade, answers, services.web_client)
     return facade
 
 

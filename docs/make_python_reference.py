@@ -30,7 +30,7 @@ loads no Prefect and no database), and `batchd_flows`, job types as Prefect flow
     from batchd_cli.client import Client, basic
 
     with Client("http://localhost:9681", auth=basic("me", "secret")) as manager:
-        job = manager.submit("night", "command", {"command": "make"}).wait()
+        job = manager.enqueue("night", "command", {"command": "make"}).wait()
         print(job.status, job.exit_code)
 
 `Client.configured()` takes manager and user from where `batch` takes them. Times are aware `datetime`s.
@@ -88,14 +88,14 @@ def flow_part() -> Iterator[str]:
     for name in batchd_flows.__all__:
         thing = getattr(batchd_flows, name)
         if inspect.isclass(thing):
-            yield f"#### {name}\n\n{said(thing)}\n"
+            yield f"### {name}\n\n{said(thing)}\n"
         else:
             yield entry(name, thing)
     yield entry("TypeFlow.submit_to", batchd_flows.TypeFlow.submit_to)
 
 
 def entry(name: str, function: Callable[..., Any]) -> str:
-    return f"#### {name}\n\n    {name.rpartition('.')[2]}{signature(function)}\n\n{said(function)}\n"
+    return f"### {name}\n\n    {name.rpartition('.')[2]}{signature(function)}\n\n{said(function)}\n"
 
 
 def signature(function: Callable[..., Any]) -> str:

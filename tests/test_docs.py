@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from batchd_api.changes import CHANGES
 from batchd_api.respond import TABLE, Phase, Sight
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +52,22 @@ def test_every_make_target_that_the_readme_names_exists():
 @pytest.mark.parametrize("link", re.findall(r"\]\(((?!http)[^)]+)\)", README))
 def test_every_link_of_the_readme_leads_somewhere(link: str):
     assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("maker", ["make_rest_reference", "make_configuration_reference"])
+def test_a_reference_is_what_its_maker_writes(maker: str):
+    spec = importlib.util.spec_from_file_location(maker, ROOT / "docs" / f"{maker}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[maker] = module
+    spec.loader.exec_module(module)
+    assert module.main(["--check"]) == 0, f"run python docs/{maker}.py"
+
+
+def test_the_page_for_who_comes_from_the_original_names_every_difference():
+    page = (ROOT / "docs" / "how-to" / "from-the-original.md").read_text()
+    header = page[page.index("| | now") :].split("\n\n")[0]
+    told = [tuple(row) for row in rows_of(header)[2:]]
+    assert told == [(change.key, change.now, change.was, change.old_way) for change in CHANGES]
 
 
 def test_the_python_reference_is_the_codes():

@@ -1,11 +1,13 @@
 """Every sample loads without a problem, shows every key, and shows the defaults that are true."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batchd_api.settings import known_keys, load_settings
+from batchd_cli.config import load as load_client
 from batchd_flows.job_types import COMMAND, load_job_types
 from batchd_infra.config_files import Fields, no_config, read_config
 from batchd_infra.controllers import load_controllers
@@ -50,8 +52,7 @@ def leaves(fields: Fields, prefix: str = "") -> set[str]:
 @pytest.mark.parametrize("name", FILES)
 def test_a_sample_can_be_read_also_with_its_comments_taken_in(name: str, tmp_path: Path) -> None:
     read_config(SAMPLES / name)
-    if name != "controllers/docker.yaml":
-        read_config(uncommented(name, tmp_path))
+    read_config(uncommented(name, tmp_path))
 
 
 def test_batchd_yaml_shows_every_key_and_its_true_default(tmp_path: Path) -> None:
@@ -82,8 +83,42 @@ def test_hosts_load_and_their_controllers_are_among_the_samples() -> None:
     assert {h.controller for h in hosts} == controllers - {"fake"}
 
 
-def test_client_yaml_shows_every_key(tmp_path: Path) -> None:
-    assert set(read_config(uncommented("client.yaml", tmp_path)).given_keys()) == CLIENT_KEYS
+def in_folder(name: str, tmp_path: Path) -> Path:
+    """A folder with that sample alone, its comments taken in."""
+    path = tmp_path / name
+    path.parent.mkdir()
+    return uncommented(name, path.parent).parents[1]
+
+
+def test_a_host_has_the_defaults_that_its_sample_shows(tmp_path: Path) -> None:
+    shown, problems = load_hosts([in_folder("hosts/every-key.yaml", tmp_path)])
+    assert problems == ()
+    plain, _ = load_hosts([SAMPLES])
+    assert replace(shown.get("every-key"), source=None) == replace(plain.get("every-key"), source=None)
+
+
+def test_a_job_type_has_the_defaults_that_its_sample_shows(tmp_path: Path) -> None:
+    shown, problems = load_job_types([in_folder("jobtypes/every-key.yaml", tmp_path)])
+    assert problems == ()
+    plain, _ = load_job_types([SAMPLES])
+    titled = replace(plain.get("every-key"), source=None, title="every-key")
+    assert replace(shown.get("every-key"), source=None) == titled
+
+
+@pytest.mark.parametrize("name", sorted(f.stem for f in (SAMPLES / "controllers").iterdir()))
+def test_a_controller_has_the_defaults_that_its_sample_shows(name: str, tmp_path: Path) -> None:
+    shown, problems = load_controllers([in_folder(f"controllers/{name}.yaml", tmp_path)])
+    assert problems == ()
+    plain, _ = load_controllers([SAMPLES])
+    ours, theirs = shown.get(name), plain.get(name)
+    assert ours.settings == theirs.settings
+    assert ours._enable_start_stop is theirs._enable_start_stop is True
+
+
+def test_client_yaml_shows_every_key_and_its_true_default(tmp_path: Path) -> None:
+    sample = uncommented("client.yaml", tmp_path)
+    assert set(read_config(sample).given_keys()) == CLIENT_KEYS
+    assert load_client({}, {}, [sample.parent]) == load_client({}, {}, [])
 
 
 @pytest.mark.parametrize("path", sorted((SAMPLES / "controllers").iterdir()), ids=lambda p: p.stem)
