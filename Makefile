@@ -6,13 +6,14 @@ TESTS ?= tests
 PYTEST := $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install run demo test test-slow axe soak lint format bench
+.PHONY: help install run demo test test-slow axe soak lint format bench docs
 
 help:
 	@echo "make demo        set up, start everything on loopback and run three jobs   (KEEP=1: leave it running)"
 	@echo "make run         set up and start the daemon with your configuration, or with the embedded default"
 	@echo "make test        set up and run the tests       make test-slow   the ones that need real machines or a browser"
 	@echo "make bench       speed beside what people would use instead; writes docs/performance.md  (NAMES='latency …': some)"
+	@echo "make docs        these pages as a site, in build/docs"
 	@echo "make lint        ruff and mypy                  make install     only set up"
 
 install: .venv/installed
@@ -21,7 +22,7 @@ install: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "The module venv is missing: apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	@if pkg-config --exists libvirt 2>/dev/null && command -v cc >/dev/null \
 	  && $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[libvirt]'; \
 	then echo "Installed, with the extra libvirt."; \
@@ -47,9 +48,9 @@ axe: .npm/node_modules/axe-core/axe.min.js
 test-slow: install axe
 	$(PYTEST) -m slow --timeout 900 $(TESTS)
 
-# Ten minutes, or SECONDS=120; SEED=… repeats a run.
+# Ten minutes, or SECONDS=120; SEED=… repeats a run; SSH=1: half of the jobs on a host behind SSH.
 soak: install
-	@$(BIN)/python -m tests.reliability.soak $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.reliability.soak $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(SSH),--ssh)
 
 lint: install
 	$(BIN)/ruff check .
@@ -62,3 +63,8 @@ format: install
 
 bench: install
 	$(BIN)/python -m bench.run $(NAMES)
+
+# -W: a link that leads nowhere is an error.
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "The site begins at build/docs/index.html"

@@ -130,6 +130,9 @@ SETUPS: dict[str, Setup] = {
         before=("woken-machine",),
         as_root=True,
     ),
+    "how-to/cloud-budget.md": Setup(
+        before=("mkdir ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519",),
+    ),
     "how-to/from-the-original.md": Setup(
         programs={"old-database": f"#!{BIN}/python\n{OLD_DATABASE}"}, before=("old-database",)
     ),
