@@ -2,22 +2,28 @@
 
 I1 each accepted job has one row and rests; I2 the witness saw what the attempts say, never two at once;
 I3 no live flow run without a living attempt; I4 the slots in Prefect are those of the living attempts;
-I5 output has no hole that nobody marked; I7 no process is left. (I6 is about hosts; none is used here.)
+I5 output has no hole that nobody marked; I6 a machine of ours is on for a job, or has been without one for
+less than its `shutdown_timeout`; I7 no process is left.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 from sqlalchemy import select
 
+from batchd_api.called import IS_CALLED
+from batchd_api.db.host_tables import hosts
 from batchd_api.db.tables import IS_ALIVE, attempts, flow_runs, installation, jobs, output
+from batchd_api.statuses import AttemptState
 from tests.records import OVERLAP, Records
 
 RESTING = frozenset({"Done", "Failed", "New", "Postponed"})
@@ -30,7 +36,8 @@ PAGE = 200
 class Evidence:
     """`accepted`: jobs that were promised and not deleted. `place`: a path that every process of ours names.
 
-    `alive`: processes that may live on, such as the daemons.
+    `alive`: processes that may live on, such as the daemons. `machines_on`: of which hosts, really; looked at
+    each time. `shutdown_timeouts`: of all hosts that a controller starts and stops, in seconds.
     """
 
     records: Records
@@ -39,6 +46,8 @@ class Evidence:
     accepted: Collection[int]
     place: Path
     alive: Collection[int] = ()
+    machines_on: Callable[[], Collection[str]] = tuple
+    shutdown_timeouts: Mapping[str, float] = field(default_factory=dict)
 
 
 def assert_invariants(evidence: Evidence, seconds: float = SECONDS) -> None:
@@ -57,6 +66,7 @@ def _unrest(evidence: Evidence) -> Iterator[str]:
     if living:
         yield f"I1: attempts that still live: {sorted(living)}"
     yield from _live_runs(evidence, living)
+    yield from machines_at_odds(evidence)
     for pid, words in left(evidence.place).items():
         if pid not in evidence.alive:
             yield f"I7: process {pid} is left: {words}"
@@ -87,6 +97,30 @@ def _live_runs(evidence: Evidence, living: set[tuple[int, int]]) -> Iterator[str
         yield f"I3: Prefect cannot be asked: {error!r}"
     for mine in living - seen:
         yield f"I4: attempt {mine} lives and holds no slot in Prefect"
+
+
+def machines_at_odds(evidence: Evidence) -> Iterator[str]:
+    """I6. A machine that was on before us is nobody's to stop."""
+    if not evidence.shutdown_timeouts:
+        return
+    query = select(attempts.c.host_name).where(attempts.c.state == AttemptState.RUNNING)
+    busy = {row.host_name for row in evidence.records.rows(query)} & set(evidence.shutdown_timeouts)
+    called = {row.host_name for row in evidence.records.rows(select(jobs.c.host_name).where(IS_CALLED))}
+    entries = {row.name: row for row in evidence.records.rows(select(hosts))}
+    on = set(evidence.machines_on())
+    for name in sorted(busy - on):
+        yield f"I6: host {name} has jobs and is off"
+    for name in sorted(on - busy - called):
+        entry = entries.get(name)
+        if entry is None or (entry.ours and not _is_idle_for_less(entry, evidence.shutdown_timeouts[name])):
+            yield f"I6: host {name} is on and has no jobs; the ledger says {entry}"
+
+
+def _is_idle_for_less(entry: Any, seconds: float) -> bool:
+    if entry.idle_since is None:
+        return False
+    idle = datetime.now(UTC) - entry.idle_since
+    return idle <= timedelta(seconds=seconds)
 
 
 def _ask_for_live_runs(evidence: Evidence) -> list[dict[str, str]]:
