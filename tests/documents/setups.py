@@ -78,7 +78,7 @@ esac
 """
 
 SSHD = r"""#!/bin/bash
-# The woken machine: it is this one, under the address of the page, with the page's home as root's.
+# The woken machine: it is this one, under the address of the page; root is at home in the page's home.
 set -e
 ip addr add 192.168.122.20/32 dev lo
 mkdir -p /run/sshd "$HOME/.ssh"
@@ -90,7 +90,8 @@ printf '%s\n' 'ListenAddress 192.168.122.20' "HostKey $HOME/.ssh/host" 'PidFile 
   'Subsystem sftp internal-sftp' > "$HOME/.ssh/sshd_config"
 mkdir "$HOME/project"
 printf 'all:\n\t@echo "[100%%] built all"\n' > "$HOME/project/Makefile"
-mount --bind "$HOME" /root
+sed "s#^root:.*#root:x:0:0:root:$HOME:/bin/sh#" /etc/passwd > "$HOME/.ssh/passwd"
+mount --bind "$HOME/.ssh/passwd" /etc/passwd
 /usr/sbin/sshd -f "$HOME/.ssh/sshd_config" -E "$HOME/sshd.log"
 """
 
