@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import insert
 
@@ -32,10 +33,10 @@ class World:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, **options: Any) -> Iterator[World]:
     """Users: `root` (everything), `ann` (the queue `night` alone), `eve` (sees jobs of `night`)."""
     url = f"sqlite:///{folder / 'batchd.db'}"
-    with installation(url) as here, running(here, prefect_ui_url=PREFECT) as facade:
+    with installation(url) as here, running(here, prefect_ui_url=PREFECT, **options) as facade:
         here.dispatcher()
         facade.users.create("root", "secret", superuser=True)
         facade.users.create("ann", "secret")

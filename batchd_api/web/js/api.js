@@ -1,19 +1,21 @@
 // Speaks HTTP with the facade that served this page, and with nobody else.
 
 export class ApiError extends Error {
-  constructor(status, sentence) {
+  // `isOurs`: batchd itself asks for a login, not a proxy in front of it.
+  constructor(status, sentence, { isOurs = false } = {}) {
     super(sentence);
-    this.status = status;
+    Object.assign(this, { status, isOurs });
   }
 }
 
 const UNREACHABLE = "batchd does not answer. Is it running? This page tries again by itself.";
 
 let authorization = null;
-let credentials = "omit";
+let credentials = "same-origin"; // for the first question, which needs no login
 let onRefused = () => {};
 
-// `cookies`: a proxy in front may know its people by one.
+// `cookies`: a proxy in front knows its people by one, or by what the browser itself has asked them. Only where that
+// is so: else the browser would ask for a login in a window of its own.
 export function authenticateWith(header, { cookies }) {
   authorization = header;
   credentials = cookies ? "same-origin" : "omit";
@@ -38,7 +40,7 @@ export async function send(method, url, { body, headers = {}, signal } = {}) {
   if (answer.ok || answer.status === 304) return answer;
   const sentence = (await answer.text()).trim() || `batchd answered ${answer.status}.`;
   if (answer.status === 401) onRefused(sentence);
-  throw new ApiError(answer.status, sentence);
+  throw new ApiError(answer.status, sentence, { isOurs: answer.headers.get("WWW-Authenticate")?.includes('realm="batchd"') });
 }
 
 async function reach(url, options) {

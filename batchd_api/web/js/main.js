@@ -12,7 +12,7 @@ import { empty } from "./notices.js";
 import { queuePage } from "./queue.js";
 import { queuesPage } from "./queues.js";
 import { schedulesPage } from "./schedules.js";
-import { canLogOut, logout, resume } from "./session.js";
+import { canLogIn, canLogOut, logout, resume } from "./session.js";
 import { frame, route } from "./shell.js";
 import { usersPage } from "./users.js";
 
@@ -27,15 +27,23 @@ const ROUTES = [
   [/^\/monitor$/, "monitor", monitorPage],
 ];
 
+const UNKNOWN = "People come here through a proxy that says who they are. It has not, or nobody of that name is a user of batchd.";
+
 const root = document.getElementById("app");
+
+function sayInstead(title, text) {
+  const again = button("Try again", () => start(), { kind: "primary" });
+  root.replaceChildren(h("main", { class: "center" }, empty(title, text, again)));
+}
 
 async function start(why) {
   try {
-    if (!(await resume())) await loginPage(root, why);
+    if (!(await resume())) {
+      if (!canLogIn()) return sayInstead("batchd does not know you", UNKNOWN);
+      await loginPage(root, why);
+    }
   } catch (error) {
-    const again = button("Try again", () => start(), { kind: "primary" });
-    root.replaceChildren(h("main", { class: "center" }, empty("batchd cannot be reached", error.message, again)));
-    return;
+    return sayInstead("batchd cannot be reached", error.message);
   }
   const leave = route(ROUTES, frame(root));
   whenRefused((sentence) => {

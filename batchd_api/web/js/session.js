@@ -11,16 +11,23 @@ export const session = { name: null, methods: [], grants: [] };
 export async function resume() {
   session.methods = await (await send("OPTIONS", "/")).json();
   const kept = sessionStorage.getItem(KEY);
-  authenticateWith(kept, { cookies: session.methods.includes("header") });
-  if (!kept && session.methods.length === 1 && session.methods[0] === "basic") return false;
-  return askWho();
+  const isProxied = session.methods.includes("header");
+  if (!kept && needsLogin() && !isProxied) return false;
+  authenticateWith(kept, { cookies: false });
+  try {
+    await askWho();
+    return true;
+  } catch (error) {
+    if (isProxied && !error.isOurs) return resumeBehindProxy(kept);
+    if (error.status === 401) return false;
+    throw error;
+  }
 }
 
-async function askWho() {
+async function resumeBehindProxy(kept) {
+  authenticateWith(kept, { cookies: true });
   try {
-    const { name, permissions } = await get(["whoami"]);
-    session.name = name;
-    session.grants = permissions;
+    await askWho();
     return true;
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) return false;
@@ -28,12 +35,16 @@ async function askWho() {
   }
 }
 
+async function askWho() {
+  const { name, permissions } = await get(["whoami"]);
+  session.name = name;
+  session.grants = permissions;
+}
+
 export async function login(name, password) {
   const header = `Basic ${base64(`${name}:${password}`)}`;
   authenticateWith(header, { cookies: false });
-  const { name: known, permissions } = await get(["whoami"]);
-  session.name = known;
-  session.grants = permissions;
+  await askWho();
   sessionStorage.setItem(KEY, header);
 }
 
@@ -49,6 +60,7 @@ function base64(text) {
 }
 
 export const needsLogin = () => session.methods.length > 0;
+export const canLogIn = () => session.methods.includes("basic");
 export const canLogOut = () => sessionStorage.getItem(KEY) !== null;
 
 export function isSuperuser() {
