@@ -130,7 +130,7 @@ def for_each(session: Session, numbers: Sequence[int], act: Callable[[int], None
             if len(numbers) == 1 or not isinstance(error, (ServerError, NothingFound, Unfit)):
                 raise
             codes.append(error.exit_code)
-            session.error(f"job {number}: {error}")
+            session.error(str(error) if isinstance(error, Unfit) else f"job {number}: {error}")
             if session.json:
                 print_json_line({"id": number, "error": str(error)})
         else:
@@ -155,7 +155,9 @@ class Verb:
 
     def check(self, job: Job) -> None:
         if job.status not in self.statuses:
-            raise Unfit(f"it is {job.status}, and {self.name} is for jobs that are {_or(self.statuses)}")
+            raise Unfit(
+                f"job {job.id} is {job.status}, and {self.name} is for jobs that are {_or(self.statuses)}"
+            )
 
 
 def _or(words: Sequence[str]) -> str:

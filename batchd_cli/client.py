@@ -1,7 +1,7 @@
 """The REST contract as a Python class: what `batch` uses, and what programs may use.
 
     with Client("http://localhost:9681", auth=basic("me", "secret")) as client:
-        job = client.submit("night", "command", {"command": "make"}).wait()
+        job = client.enqueue("night", "command", {"command": "make"}).wait()
         job.status, job.exit_code
 
 Every method may raise `Unreachable`, `ServerError` (the manager's code and sentence) and `ProtocolError`;
@@ -12,14 +12,14 @@ import os
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self
 
 from batchd_cli import credentials
 from batchd_cli.config import Config, folders, load
 from batchd_cli.connection import TIMEOUT_SECONDS, Connection, Tls
 from batchd_cli.errors import PasswordNeeded
 from batchd_cli.handle import JobHandle
-from batchd_cli.job_calls import JobCalls, Order
+from batchd_cli.job_calls import JobCalls
 from batchd_cli.monitor_calls import MonitorCalls
 from batchd_cli.queue_calls import QueueCalls
 from batchd_cli.records import (
@@ -163,13 +163,3 @@ class Client(QueueCalls, JobCalls, UserCalls, MonitorCalls):
     def methods(self) -> list[str]:
         """How one may authenticate: `basic`, `header`, both; none when authentication is off."""
         return [str(one) for one in self._list("OPTIONS", "/")]
-
-    def submit(
-        self, queue: str, job_type: str, params: Mapping[str, str], **order: Unpack[Order]
-    ) -> JobHandle:
-        """Enqueue, and have the job in hand: `.wait()`, `.follow()`."""
-        return JobHandle(id=self.enqueue(queue, job_type, params, **order), client=self)
-
-    def handle(self, number: int) -> JobHandle:
-        """The same for a job that is there already."""
-        return JobHandle(id=number, client=self)

@@ -3,6 +3,7 @@
 BatchError                     1   anything else that is not as asked
 ├── ConfigError                1   `client.yaml` or an address that cannot be used
 ├── PasswordNeeded             4   basic authentication, and nobody to ask for the password
+├── NewPasswordNeeded          4   a password to be set, and nobody to ask for it
 ├── TimeSyntaxError            2   a text that is no time
 ├── InvalidName                2   an empty name where the path needs one
 ├── Unreachable               69   nobody answers at the manager's address
@@ -38,6 +39,16 @@ class PasswordNeeded(BatchError):
 
     def __init__(self, username: str) -> None:
         super().__init__(f"the manager wants a password for {username} and there is no terminal to ask on")
+
+
+class NewPasswordNeeded(BatchError):
+    """A password is to be set, and there is no terminal to ask on."""
+
+    exit_code = 4
+    hint = "--new-password-stdin reads it from stdin"
+
+    def __init__(self, username: str) -> None:
+        super().__init__(f"there is no terminal to ask for the new password of {username} on")
 
 
 class TimeSyntaxError(BatchError):

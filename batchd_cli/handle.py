@@ -2,19 +2,29 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from batchd_cli.job_calls import JobCalls
 from batchd_cli.records import Job
 from batchd_cli.streaming import Event
 from batchd_cli.waiting import wait_for
 
 
+class AsksOfJobs(Protocol):
+    """The part of a client that a handle needs."""
+
+    def job(self, number: int) -> Job: ...
+
+    def follow(self, number: int) -> Iterator[Event]: ...
+
+    def cancel_job(self, number: int) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobHandle:
-    """A job by its id, at the client that it was submitted with."""
+    """A job by its id, at the client that it was enqueued with."""
 
     id: int
-    client: JobCalls = field(repr=False)
+    client: AsksOfJobs = field(repr=False)
 
     def job(self) -> Job:
         """As it stands now."""

@@ -6,6 +6,7 @@ from typing import Any, TypedDict, Unpack
 
 from batchd_cli.calls import Calls, make_path
 from batchd_cli.connection import Answer
+from batchd_cli.handle import JobHandle
 from batchd_cli.record import format_time
 from batchd_cli.records import DryRun, Job, Result
 from batchd_cli.streaming import Event, follow
@@ -49,9 +50,16 @@ class JobCalls(Calls):
         """Of all queues, by id. Errors: Forbidden without ViewJobs in every queue."""
         return self._records(Job, make_path("jobs", query=_query(which)))
 
-    def enqueue(self, queue: str, job_type: str, params: Mapping[str, str], **order: Unpack[Order]) -> int:
-        """The new job's id."""
-        return self._number(self._send("POST", make_path("queue", queue), _order(job_type, params, order)))
+    def enqueue(
+        self, queue: str, job_type: str, params: Mapping[str, str], **order: Unpack[Order]
+    ) -> JobHandle:
+        """The new job, in hand: its `.id`, `.wait()`, `.follow()`."""
+        answer = self._send("POST", make_path("queue", queue), _order(job_type, params, order))
+        return self.handle(self._number(answer))
+
+    def handle(self, number: int) -> JobHandle:
+        """The same for a job that is there already."""
+        return JobHandle(id=number, client=self)
 
     def dry_run(self, queue: str, job_type: str, params: Mapping[str, str], **order: Unpack[Order]) -> DryRun:
         """The same checks, and nothing enqueued."""

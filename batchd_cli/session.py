@@ -14,7 +14,7 @@ from batchd_cli.client import Client, basic, known_password, tls_of, user_header
 from batchd_cli.common import Common
 from batchd_cli.config import Config, folders, load
 from batchd_cli.connection import TIMEOUT_SECONDS
-from batchd_cli.errors import PasswordNeeded
+from batchd_cli.errors import NewPasswordNeeded, PasswordNeeded
 from batchd_cli.output import print_json_line
 from batchd_cli.text import visible
 
@@ -115,23 +115,34 @@ class Session:
         click.echo(visible(line), err=True)
 
 
-def ask_password(username: str, prompt: str = "Password for {}: ") -> str:
+def ask_password(username: str) -> str:
     """From the terminal, without showing it. Errors: PasswordNeeded where there is no terminal."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", getpass.GetPassWarning)
-        try:
-            return getpass.getpass(prompt.format(username))
-        except (getpass.GetPassWarning, EOFError) as error:
-            raise PasswordNeeded(username) from error
+    password = _typed(f"Password for {username}: ")
+    if password is None:
+        raise PasswordNeeded(username)
+    return password
 
 
 def ask_new_password(username: str) -> str:
-    """Asked twice, until both are the same."""
+    """Asked twice, until both are the same. Errors: NewPasswordNeeded where there is no terminal."""
     while True:
-        first = ask_password(username, "New password for {}: ")
-        if first == ask_password(username, "The same again: "):
+        first = _typed(f"New password for {username}: ")
+        again = _typed("The same again: ") if first is not None else None
+        if first is None or again is None:
+            raise NewPasswordNeeded(username)
+        if first == again:
             return first
         click.echo("These are two different ones; once more.", err=True)
+
+
+def _typed(prompt: str) -> str | None:
+    """None: there is no terminal, or its user has ended the input."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return getpass.getpass(prompt)
+        except (getpass.GetPassWarning, EOFError):
+            return None
 
 
 def pass_session(function: Callable[Concatenate[Session, P], T]) -> Callable[P, T]:

@@ -27,7 +27,7 @@ def our_growth(place: Ours, jobs: int) -> float:
     """Supervisors and dispatcher; the commands themselves and Prefect's server are not counted."""
     before = pss_mib(counted(place))
     with place.here.client() as client:
-        numbers = [client.enqueue("default", "command", {"command": SLEEPER}) for _ in range(jobs)]
+        numbers = [client.enqueue("default", "command", {"command": SLEEPER}).id for _ in range(jobs)]
         until("all to run", lambda: client.queue_stats("default").get("processing", 0) == jobs, pause=0.2)
         grown = pss_mib(counted(place)) - before
         for number in numbers:

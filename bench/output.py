@@ -50,7 +50,7 @@ def many_lines(place: Ours, command: str, lines: int, plain: float) -> Iterator[
     daemon = {place.daemon.process.pid}
     before, peak = pss_mib(daemon), 0.0
     with place.here.client() as client:
-        job = client.submit("default", "command", {"command": command})
+        job = client.enqueue("default", "command", {"command": command})
         while job.job().status not in ("Done", "Failed"):
             peak = max(peak, pss_mib(daemon))
             time.sleep(0.1)
@@ -90,7 +90,7 @@ def read_back(place: Ours, folder: Path, megabytes: int) -> Figure:
     file = folder / "much"
     file.write_bytes(bytes(range(256)) * (megabytes * 4096))
     with place.here.client() as client:
-        job = client.submit("default", "command", {"command": f"cat {file}"})
+        job = client.enqueue("default", "command", {"command": f"cat {file}"})
         job.wait(300)
     rates = [(rate(chunks(place, job.id)), rate(through_a_socket(file))) for _ in range(3)]
     return at_least(

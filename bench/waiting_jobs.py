@@ -40,7 +40,7 @@ def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
 def fill(place: Ours, queue: str, count: int) -> None:
     """As the facade writes them, but in one transaction: one is enqueued, the others are copies of it."""
     with place.here.client() as client:
-        first = client.enqueue(queue, "command", {"command": "true"})
+        first = client.enqueue(queue, "command", {"command": "true"}).id
     with closing(sqlite3.connect(place.here.state / "batchd.db", timeout=60)) as database, database:
         columns = [row[1] for row in database.execute("pragma table_info(jobs)")]
         kept = ", ".join(name for name in columns if name not in ("id", "seq"))

@@ -6,7 +6,7 @@ import click
 
 from batchd_cli.common import Command
 from batchd_cli.ordering import Ordered, Placed, order_options, placed
-from batchd_cli.output import print_fields, print_json
+from batchd_cli.output import cell, print_fields, print_json
 from batchd_cli.records import DryRun
 from batchd_cli.session import Session, pass_session
 
@@ -35,7 +35,7 @@ def command(session: Session, /, dry_run: bool, **options: Any) -> None:
     if dry_run:
         _try(session, order)
         return
-    number = session.client.enqueue(order.queue, order.job_type, order.params, **order.rest)
+    number = session.client.enqueue(order.queue, order.job_type, order.params, **order.rest).id
     if session.json:
         print_json({"id": number})
     else:
@@ -54,10 +54,12 @@ def _try(session: Session, order: Placed) -> None:
 def _show(found: DryRun) -> None:
     print_fields(
         (
-            ("Command", found.command),
             ("Host", found.host or "here, on the dispatcher's machine"),
             *(("File", f"{one.path} ({one.name}, {one.type})") for one in found.files),
             ("Window opens", found.window_opens),
             ("Earliest start", found.earliest_start),
         )
     )
+    click.echo("Command:")
+    for line in found.command.rstrip("\n").split("\n"):
+        click.echo(f"  {cell(line)}".rstrip())

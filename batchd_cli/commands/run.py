@@ -27,7 +27,7 @@ def command(session: Session, /, **options: Any) -> int:
       batch run -q night -t blender scene.blend && echo rendered
     """
     order = placed(session, Ordered(**options))
-    number = session.client.enqueue(order.queue, order.job_type, order.params, **order.rest)
+    number = session.client.enqueue(order.queue, order.job_type, order.params, **order.rest).id
     if session.json:
         print_json_line({"id": number})
     else:

@@ -43,7 +43,7 @@ def command(
     if view + add + update + delete > 1:
         raise click.UsageError("give one of -a, -u, --delete and --view")
     if (add or delete) and not name:
-        raise click.UsageError("name the user")
+        raise click.UsageError(f"name the user: batch user {'-a' if add else '--delete'} NAME")
     if new_password_stdin and not (add or update):
         raise click.UsageError("--new-password-stdin goes with -a or -u")
     if add and name:

@@ -71,7 +71,7 @@ class TypeFlow(Flow[..., CommandResult]):
         if unknown:
             raise TypeError(f"job type {self.job_type.name!r} has no parameter {', '.join(unknown)}")
         texts = {names[name].name: str(value) for name, value in parameters.items() if value is not None}
-        return (client or Client.configured()).submit(
+        return (client or Client.configured()).enqueue(
             queue, self.job_type.name, texts, host_name=host, start_time=start_time, notes=notes
         )
 

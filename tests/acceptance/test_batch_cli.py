@@ -201,7 +201,9 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(do: Do) -> None:
     shown = json.loads(do("enqueue", "--dry-run", "--json", "echo", "hello"))
     assert "echo" in shown["command"]
     assert shown["earliest_start"]
-    assert do("enqueue", "--dry-run", "echo", "hello").startswith("Command: ")
+    shown = do("enqueue", "--dry-run", "echo", "hello")
+    assert shown.startswith("Host: ")
+    assert "  echo hello\n" in shown
     assert do("stats", "--json") == before
 
 

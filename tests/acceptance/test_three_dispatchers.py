@@ -192,7 +192,7 @@ def enqueue_40(shared: Shared, manager: Daemon) -> list[int]:
             command = {"command": f"sh -c {shlex.quote(script)}"}
             queue = "narrow" if number % 2 == 0 else "wide"
             host = {"host_name": "shared"} if number % 5 == 1 else {}
-            ids.append(client.enqueue(queue, "command", command, **host))
+            ids.append(client.enqueue(queue, "command", command, **host).id)
     return ids
 
 

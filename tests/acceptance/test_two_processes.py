@@ -48,7 +48,7 @@ def test_a_prefect_worker_of_our_type_is_a_dispatcher_of_its_pools_queue(here: I
         number = here.enqueue("echo", "by a worker")
         here.batch("queue", "other", "-a")
         with here.client() as client:
-            elsewhere = client.enqueue("other", "command", {"command": "true"})
+            elsewhere = client.enqueue("other", "command", {"command": "true"}).id
         worker = PrefectWorker(here, "batchd-default")
         assert here.ended(number).status == "Done"
         here.states(number, "Completed")

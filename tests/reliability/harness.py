@@ -67,7 +67,7 @@ class Grounds(Records, Installation):
     def ask(self, script: str, queue: str = "default", type_name: str = "command", **order: Any) -> int:
         """An enqueue over HTTP; the manager must run."""
         with self.client() as client:
-            number = client.enqueue(queue, type_name, {"command": f"sh -c {shlex.quote(script)}"}, **order)
+            number = client.enqueue(queue, type_name, {"command": f"sh -c {shlex.quote(script)}"}, **order).id
         self.accepted.append(number)
         return number
 

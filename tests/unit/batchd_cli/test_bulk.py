@@ -53,7 +53,7 @@ def test_a_verb_is_one_change(line: str, change: object, batch: Batch, jobs: Man
 def test_release_is_for_jobs_that_are_held(batch: Batch, jobs: Manager) -> None:
     done = batch("release", "2")
     assert (done.code, _changes(jobs)) == (1, [])
-    assert "it is Failed, and release is for jobs that are Postponed" in done.err
+    assert "job 2 is Failed, and release is for jobs that are Postponed" in done.err
     jobs.answer("GET", "/job/2", _job(2, "Postponed"))
     assert batch("release", "2").code == 0
     assert _changes(jobs) == [("PUT", "/job/2", {"status": "New"})]

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+import batchd_cli
 from batchd_cli.client import Client, Schedule, basic, user_header
+from batchd_cli.common import Common
 from batchd_cli.connection import IDLE_SECONDS, Tls
 from batchd_cli.errors import (
     ConfigError,
@@ -21,6 +23,7 @@ from batchd_cli.errors import (
     Unreachable,
 )
 from batchd_cli.records import Period
+from batchd_cli.session import Session
 
 from .conftest import COMMAND_TYPE, JOB, QUEUE, Manager
 
@@ -67,6 +70,21 @@ def test_an_empty_name_is_not_sent(client: Client, manager: Manager) -> None:
     assert manager.requests == []
 
 
+def test_the_class_is_where_people_look_for_it_and_is_the_one_under_the_command_line() -> None:
+    assert batchd_cli.Client is Client
+    assert set(batchd_cli.__all__) >= {"BatchError", "Client", "JobHandle", "basic"}
+    assert all(getattr(batchd_cli, name) for name in batchd_cli.__all__)
+    assert isinstance(Session(Common()).connect(), Client)
+
+
+def test_a_new_job_is_in_hand(manager: Manager) -> None:
+    manager.answer("POST", "/queue/night", 18)
+    manager.answer("GET", "/job/18", JOB | {"id": 18, "status": "Done", "exit_code": 0})
+    with Client(manager.url) as client:
+        job = client.enqueue("night", "command", {"command": "true"})
+        assert (job.id, job.wait(10).exit_code, job.job().ended) == (18, 0, True)
+
+
 def test_a_job_is_a_record_with_aware_times(client: Client, manager: Manager) -> None:
     manager.answer("GET", "/job/17", JOB | {"start_time": "2026-11-24T03:01:43Z", "a_new_key": [1]})
     job = client.job(17)
@@ -79,7 +97,7 @@ def test_a_job_is_a_record_with_aware_times(client: Client, manager: Manager) ->
 
 def test_enqueue_sends_only_what_is_given(client: Client, manager: Manager) -> None:
     manager.answer("POST", "/queue/night", 18)
-    assert client.enqueue("night", "command", {"command": "true"}) == 18
+    assert client.enqueue("night", "command", {"command": "true"}).id == 18
     start = datetime(2026, 11, 24, 22, tzinfo=UTC)
     client.enqueue("night", "command", {}, host_name="h", start_time=start, notes="n")
     assert [one.body for one in manager.requests] == [

@@ -153,10 +153,11 @@ DRY = {
 def test_a_dry_run_shows_what_would_run_and_enqueues_nothing(batch: Batch, types: Manager) -> None:
     types.answer("POST", "/queue/night?dry_run=true", DRY)
     assert batch("enqueue", "--dry-run", "-q", "night", "make").out == (
-        "Command:      make\n"
         "Host:         here, on the dispatcher's machine\n"
         "File:         scene.blend (input, InputFile)\n"
         "Window opens: 2026-11-24 22:00:00\n"
+        "Command:\n"
+        "  make\n"
     )
     assert types.asked()[-1] == (
         "POST",

@@ -99,7 +99,7 @@ def test_a_submitted_job_is_waited_for(manager: Manager) -> None:
     manager.answer("POST", "/queue/night", 17)
     manager.answer_in_turn("GET", "/job/17", JOB, JOB | {"status": "Processing"}, DONE)
     with Client(manager.url) as client:
-        assert client.submit("night", "command", {}).wait() == Job.from_json(DONE)
+        assert client.enqueue("night", "command", {}).wait() == Job.from_json(DONE)
 
 
 @pytest.mark.usefixtures("_quick")

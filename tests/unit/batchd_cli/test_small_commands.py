@@ -1,7 +1,12 @@
 """`batch type`, `host`, `stats`, `monitor`, `user`, `grant`, `shell`."""
 
+import getpass
+import io
+import json
 import os
 import subprocess
+
+import pytest
 
 from .conftest import BATCH, COMMAND_TYPE, JOB, Batch, Manager
 from .test_main import on_a_terminal
@@ -75,6 +80,29 @@ def test_a_new_users_password_is_asked_twice(manager: Manager, home: object) -> 
     assert manager.asked() == [("POST", "/user", {"name": "bob", "password": "one"})]
 
 
+def test_a_new_password_without_a_terminal_says_how_it_may_come(
+    batch: Batch, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody_there(prompt: str) -> str:
+        raise getpass.GetPassWarning(prompt)
+
+    monkeypatch.setattr(getpass, "getpass", nobody_there)
+    done = batch("user", "-a", "otto")
+    assert (done.code, done.out) == (4, "")
+    assert "there is no terminal to ask for the new password of otto on" in done.err
+    assert "--new-password-stdin reads it from stdin" in done.err
+    manager.answer("POST", "/user", "otto")
+    monkeypatch.setattr("sys.stdin", io.StringIO("s3cret\n"))
+    assert batch("user", "-a", "otto", "--new-password-stdin").code == 0
+    assert manager.asked()[-1] == ("POST", "/user", {"name": "otto", "password": "s3cret"})
+
+
+@pytest.mark.parametrize("option", ["-a", "--delete"])
+def test_a_user_without_a_name_is_a_usage_error_that_shows_the_line(option: str, batch: Batch) -> None:
+    done = batch("user", option)
+    assert (done.code, f"batch user {option} NAME" in done.err) == (2, True)
+
+
 def test_a_password_changed_without_a_name_is_ones_own(manager: Manager, home: object) -> None:
     manager.answer("PUT", "/user/anna", "done")
     code, _ = on_a_terminal("user", "-u", typed=["new", "new"], BATCH_MANAGER_URL=manager.url)
@@ -131,3 +159,16 @@ def test_the_shell_takes_the_same_commands_until_exit(manager: Manager, home: ob
 def test_the_shell_ends_at_the_end_of_input(manager: Manager, home: object) -> None:
     done = subprocess.run([str(BATCH), "shell"], input="", capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_shells_commands_speak_json_where_it_was_asked_for(manager: Manager, home: object) -> None:
+    manager.answer("GET", "/host", ["blade"])
+    done = subprocess.run(
+        [str(BATCH), "--json", "shell"],
+        input="host\nhost\n",
+        env=os.environ | {"BATCH_MANAGER_URL": manager.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert [json.loads(line)[0]["name"] for line in done.stdout.splitlines()] == ["blade", "blade"]
