@@ -10,6 +10,7 @@ from batchd_api.settings import load_settings
 from batchd_api.settings_records import Settings
 from batchd_flows.account import CannotRunAs, usable_account
 from batchd_flows.command_lines import TemplateError, check_template, untranslated_references
+from batchd_flows.host_startup import host_names, startup_type
 from batchd_flows.job_types import JobType, JobTypes, TemplateSyntax, load_job_types
 from batchd_infra.config_files import (
     ConfigError,
@@ -21,6 +22,7 @@ from batchd_infra.config_files import (
     record_files,
 )
 from batchd_infra.controllers import Controllers, check_hosts, load_controllers
+from batchd_infra.host_ledger import HostEntry
 from batchd_infra.hosts import Host, Hosts, load_hosts
 
 CLIENT_FILE = "client.yaml"
@@ -62,6 +64,7 @@ def check_config(config: Path | None, environ: Mapping[str, str]) -> Checked:
     problems += _missing_hosts(job_types, hosts)
     problems += _unusable_users(job_types)
     problems += check_hosts(hosts, controllers)
+    problems += _startup_problems(hosts, settings)
     files = [path for kind, suffix in _KINDS for path in record_files(folders, kind, suffix)[0]]
     return Checked(
         files=tuple(path for path in (source, *files, *client_files) if path is not None),
@@ -119,6 +122,20 @@ def _template_problems(
                 f"line {line} of the script: {name} stays text, because only shells get values as variables; "
                 f"read ${name} from the environment there, or set substitution: text",
             )
+
+
+def _startup_problems(hosts: Iterable[Host], settings: Settings | None) -> Iterator[Problem]:
+    """Commands that could never run: they would fail every job of their host."""
+    syntax = settings.default_template_syntax if settings else TemplateSyntax.SHELL
+    ours = settings.variables if settings else ()
+    for host in hosts:
+        names = {*host_names(host, HostEntry(name=host.name)), *ours}
+        for key in ("startup_commands_on_dispatcher", "startup_commands_on_host"):
+            for number, command in enumerate(getattr(host, key), start=1):
+                try:
+                    check_template(startup_type(host, command), syntax, variables=names)
+                except TemplateError as error:
+                    yield read_config(host.source or Path()).error(key, f"command {number}: {error.sentence}")
 
 
 def _missing_hosts(job_types: JobTypes, hosts: Hosts) -> Iterator[Problem]:

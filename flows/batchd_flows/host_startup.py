@@ -46,6 +46,11 @@ def host_names(host: Host, entry: HostEntry) -> dict[str, str]:
     return {**own, **host.variables}
 
 
+def startup_type(host: Host, command: str) -> JobType:
+    """One of its start-up commands as what is compiled and checked."""
+    return JobType(name=f"start-up command of host {host.name}", template=tuple(command.split("\n")))
+
+
 class HostStartup:
     """The pool's `Preparation`. `environment` is the dispatcher's own."""
 
@@ -81,7 +86,7 @@ class HostStartup:
     def _compiled(self, host: Host, entry: HostEntry, command: str) -> CommandLine:
         try:
             return compile_command(
-                JobType(name=f"start-up command of host {host.name}", template=tuple(command.split("\n"))),
+                startup_type(host, command),
                 {},
                 host_variables=host_names(host, entry),
                 global_variables=self._variables,

@@ -130,22 +130,26 @@ def _host_problems(host: Host, source: Path, controllers: Controllers) -> list[P
         return [ConfigError(source, _line(source, "controller"), "controller", str(error))]
     problems: list[Problem] = []
     known = controller.known_host_settings()
-    line = _line(source, host.controller)
     for key in sorted(host.controller_settings.keys() - known):
         nearest = difflib.get_close_matches(key[:80], known, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         message = f"unknown key, it has no effect{hint}"
+        line = _line(source, key, host.controller)
         problems.append(ConfigWarning(source, line, f"{host.controller}.{key}", message))
     try:
         controller.check_host(host)
     except HostSettingsWrong as wrong:
-        problems.append(ConfigError(source, line, f"{host.controller}.{wrong.key}", wrong.message))
+        own = wrong.key in Host.__dataclass_fields__
+        line = _line(source, wrong.key) if own else _line(source, wrong.key, host.controller)
+        place = wrong.key if own else f"{host.controller}.{wrong.key}"
+        problems.append(ConfigError(source, line, place, wrong.message))
     return problems
 
 
-def _line(source: Path, key: str) -> int:
+def _line(source: Path, key: str, section: str | None = None) -> int:
     """Hosts do not remember their lines; the file is read again, and may be gone."""
     try:
-        return read_config(source).line_of(key)
+        fields = read_config(source)
+        return (fields.section(section) if section else fields).line_of(key)
     except ConfigError:
         return 1

@@ -1,5 +1,7 @@
 """What a controller's file may say for the driver `awsec2`."""
 
+import difflib
+import re
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -32,6 +34,7 @@ OLD_REGIONS = MappingProxyType(
     }
 )
 FIPS_REGION = "govcloudfips"
+_REGION = re.compile(r"[a-z]{2,8}(-[a-z]+){1,3}-\d{1,2}")  # those of years to come, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +55,13 @@ class Ec2Settings:
 
 
 def read_ec2_settings(fields: Fields) -> Ec2Settings:
-    region = fields.text("region")
-    name = (region or "").lower()
+    region = fields.text("region") or ""
+    name = region.lower()
+    endpoint_url = fields.text("endpoint_url")
+    if name and endpoint_url is None and name not in OLD_REGIONS and not _REGION.fullmatch(name):
+        nearest = difflib.get_close_matches(name[:80], OLD_REGIONS, n=1)
+        hint = f"; did you mean {nearest[0].title()!r}?" if nearest else ""
+        raise fields.error("region", f"must be a code such as 'eu-central-1', not {region[:80]!r}{hint}")
     path, profile, access_key, secret_key = _read_credentials(fields)
     return Ec2Settings(
         region=OLD_REGIONS.get(name, region) or None,
@@ -63,7 +71,7 @@ def read_ec2_settings(fields: Fields) -> Ec2Settings:
         access_key=access_key,
         secret_key=secret_key,
         address=fields.choice("address", AddressKind) or AddressKind.PUBLIC,
-        endpoint_url=fields.text("endpoint_url"),
+        endpoint_url=endpoint_url,
     )
 
 

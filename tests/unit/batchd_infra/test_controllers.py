@@ -68,5 +68,5 @@ def test_a_host_of_no_controller_and_settings_that_nobody_reads_are_found(tmp_pa
     problems = [str(p).removeprefix(f"{tmp_path}/hosts/") for p in check_hosts(hosts, controllers)]
     assert problems == [
         "a.yaml:2: controller: there is no controller 'dyr'; the nearest is 'dry'",
-        "b.yaml:3: dry.size: unknown key, it has no effect",
+        "b.yaml:4: dry.size: unknown key, it has no effect",
     ]
