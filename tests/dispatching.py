@@ -70,13 +70,15 @@ class Daemon(Records):
         hosts: Sequence[Host] = (),
         controllers: Sequence[Controller] = (),
         host_pace: HostPace | None = None,
+        database_url: str | None = None,
     ) -> None:
+        """`database_url` None: a file in the folder."""
         self.host_pace = host_pace
         self.server = server
         self.folder = folder
         self.clock = clock
         self.enqueued: list[int] = []
-        self.database = Database(f"sqlite:///{folder / 'batchd.db'}")
+        self.database = Database(database_url or f"sqlite:///{folder / 'batchd.db'}")
         upgrade(self.database)
         with self.database.write() as connection:
             installation_id = ensure_first_rows(connection, datetime.now(UTC))

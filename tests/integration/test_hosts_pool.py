@@ -1,14 +1,22 @@
-"""Hosts that come and go: a real `sshd` that a controller starts and stops. FAULTS: D8-D12 D14 I6."""
+"""Hosts that come and go: a real `sshd` that a controller starts and stops. FAULTS: D8-D12 D14 I6.
+
+All of it on both kinds of database.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
+from batchd_api.db.clock import moment
+from batchd_api.db.host_tables import hosts
+from batchd_api.db.tables import dispatchers
 from batchd_api.host_ledger import entries_in, write_entry
 from batchd_api.hosting import HostPace
 from batchd_api.services.hosts import HostBusy, HostStates
@@ -48,23 +56,33 @@ def park(machines: dict[str, SshdMachine]) -> Iterator[ParkController]:
 Build = Callable[..., Any]
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    return None if request.param == "sqlite" else str(request.getfixturevalue("postgres").new_database())
+
+
 @pytest.fixture
-async def build(prefect_server: PrefectServer, tmp_path: Path, park: ParkController) -> AsyncIterator[Build]:
-    """A daemon, started, with these hosts."""
+async def build(
+    prefect_server: PrefectServer, tmp_path: Path, park: ParkController, database_url: str | None
+) -> AsyncIterator[Build]:
+    """A daemon, started, with these hosts; made again: another dispatcher of the same installation."""
     daemons: list[Daemon] = []
 
     async def make(*hosts: Host, workers: int = 4, start: bool = True) -> Daemon:
+        folder = tmp_path / str(len(daemons))
+        folder.mkdir()
         daemon = Daemon(
             prefect_server,
-            tmp_path,
+            folder,
             workers=workers,
             types=TYPES,
             hosts=hosts,
             controllers=[park],
             host_pace=PACE,
+            database_url=database_url or f"sqlite:///{tmp_path / 'batchd.db'}",
         )
         known = "".join(machine.known_line() for machine in park.machines.values())
-        (tmp_path / "known_hosts").write_text(known)
+        (folder / "known_hosts").write_text(known)
         daemons.append(daemon)
         if start:
             await daemon.start()
@@ -159,6 +177,67 @@ async def test_d9_a_crash_between_the_note_and_the_start_call_forgets_nothing(bu
     await daemon.start()
     await until(lambda: ("stop", "vm") in park.events, "it is stopped, being ours")
     assert ("boot", "vm") not in park.events
+
+
+async def test_d9_another_dispatcher_stops_what_one_that_is_gone_has_started(build, park):
+    """A moved installation: the same database, another machine, and nobody says goodbye."""
+    daemon = await build(
+        vm(park, shutdown_timeout_seconds=60), vm(park, "other", shutdown_timeout_seconds=60)
+    )
+    for name in ("vm", "other"):
+        await daemon.status(daemon.enqueue("true", host_name=name), "Done")
+    second = await build(vm(park), start=False)  # it knows the other host by the database alone
+    await second.start()
+    assert entry(second).ours
+    with daemon.database.read() as connection:
+        carers = set(connection.execute(select(hosts.c.carer)).scalars())
+    assert len(carers) == 1
+    await until(lambda: entry(second).idle_since, "the first one cares for it")
+    assert ("stop", "vm") not in park.events
+    await daemon.stop()
+    with second.database.write() as connection:
+        long_ago = moment(second.clock(), timedelta(minutes=1))
+        connection.execute(update(dispatchers).where(dispatchers.c.name.in_(carers)).values(seen_at=long_ago))
+    await until(lambda: {("stop", "vm"), ("stop", "other")} <= set(park.events), "both are stopped")
+    await until(lambda: not entry(second).ours and not entry(second, "other").ours, "the ledger says so")
+
+
+async def test_i6_a_machine_whose_host_s_file_is_gone_is_stopped_when_its_job_is_over(build, park):
+    daemon = await build(vm(park, shutdown_timeout_seconds=60))
+    await daemon.status(daemon.enqueue("true", host_name="vm"), "Done")
+    await daemon.stop()
+    bare = await build()
+    await until(lambda: park.events == [("boot", "vm"), ("stop", "vm")], "it is stopped")
+    await until(lambda: not entry(bare).ours, "the ledger says so")
+    assert HostStates(bare.ground).all() == []
+
+
+async def test_several_hosts_start_at_once_and_hold_up_no_other_queue(build, park):
+    park.settings = replace(park.settings, startup_seconds=3)
+    daemon = await build(vm(park), vm(park, "other"), workers=1)
+    slow = daemon.queue("slow", max_jobs=2)
+    jobs = [daemon.enqueue("true", slow, host_name=name) for name in ("vm", "other")]
+    await until(
+        lambda: {entry(daemon, name).phase for name in ("vm", "other")} == {HostPhase.STARTING}, "both start"
+    )
+    await until(lambda: {daemon.job(job).reason_code for job in jobs} == {"host-starting"}, "the reasons")
+    await daemon.status(daemon.enqueue("true"), "Done")
+    assert {daemon.job(job).status for job in jobs} == {"Waiting"}
+    await daemon.all_are("Done", jobs)
+
+
+async def test_a_host_whose_stop_fails_can_be_started_again_and_runs_jobs(build, park):
+    park.refuse("shut_down", *["the API says no"] * 1000)
+    daemon = await build(vm(park))
+    await daemon.status(daemon.enqueue("true", host_name="vm"), "Done")
+    await until(lambda: entry(daemon).alarm, "the alarm")
+    waits = daemon.enqueue("true", host_name="vm")
+    await until(
+        lambda: daemon.job(waits).reason_code == "host-starting", "no job on a machine that may go off"
+    )
+    HostStates(daemon.ground).start("vm")
+    await daemon.status(waits, "Done")
+    assert [event for event in park.events if event[0] == "boot"] == [("boot", "vm")]
 
 
 async def test_d10_a_stop_that_fails_is_tried_again_with_an_alarm(build, park, caplog):
@@ -264,28 +343,28 @@ async def test_what_waits_for_its_host_can_be_cancelled_and_postponed(build, par
 
 async def test_people_start_drain_resume_stop_and_test_a_host(build, park):
     daemon = await build(vm(park, shutdown_timeout_seconds=300))
-    hosts = HostStates(daemon.ground)
-    hosts.start("vm")
-    await until(lambda: hosts.get("vm")["state"] == "ready", "it is started without a job")
-    assert hosts.get("vm")["started_by_us"]
-    hosts.drain("vm")
+    care = HostStates(daemon.ground)
+    care.start("vm")
+    await until(lambda: care.get("vm")["state"] == "ready", "it is started without a job")
+    assert care.get("vm")["started_by_us"]
+    care.drain("vm")
     job = daemon.enqueue("true", host_name="vm")
     await until(lambda: daemon.job(job).reason_code == "host-full", "it takes no new jobs")
-    assert hosts.get("vm")["state"] == "draining"
-    hosts.resume("vm")
+    assert care.get("vm")["state"] == "draining"
+    care.resume("vm")
     await daemon.status(job, "Done")
-    tested = await hosts.test(ROOT, "vm")
+    tested = await care.test(ROOT, "vm")
     assert [step["step"] for step in tested["steps"]] == [
         "machine", "key", "address", "login", "folders", "command"
     ]  # fmt: skip
     assert tested["ok"]
-    hosts.stop("vm")
+    care.stop("vm")
     await until(lambda: park.events[-1] == ("stop", "vm"), "it is stopped")
     await until(lambda: entry(daemon).phase is HostPhase.OFF, "and stays so")
-    assert not (await hosts.test(ROOT, "vm"))["ok"]
+    assert not (await care.test(ROOT, "vm"))["ok"]
     later = daemon.enqueue("true", host_name="vm")
     await until(lambda: daemon.job(later).reason_code == "host-full", "no job wakes it")
-    hosts.start("vm")
+    care.start("vm")
     await daemon.status(later, "Done")
 
 
