@@ -31,7 +31,7 @@ class QueueView:
     last_start: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)  # never changed; to freeze it would cost most of a long queue's look
 class JobView:
     """A New job, or one that was called. `host_name` is its own, its type's or its queue's; null = local."""
 

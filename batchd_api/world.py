@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, select, update
 
 from batchd_api.alive import DISPATCHER_ALIVE_SECONDS, alive_since
-from batchd_api.called import IS_CALLED, effective_host
 from batchd_api.db.clock import moment
 from batchd_api.db.session import Database
 from batchd_api.db.tables import IS_ALIVE, attempts, dispatchers, installation, jobs, queues, schedules
@@ -22,24 +21,19 @@ from batchd_api.planner import (
     DispatcherView,
     HostState,
     HostView,
-    JobView,
     Plan,
     QueueView,
     Start,
     World,
 )
 from batchd_api.services import autostart
-from batchd_api.statuses import AttemptState, JobStatus, Reason, ReasonCode
+from batchd_api.statuses import AttemptState, JobStatus, Reason
+from batchd_api.world_jobs import LOOK_AHEAD, JobsLook, reason_of
 from batchd_flows.job_types import JobTypes
 from batchd_flows.windows import Schedule, ScheduleError, parse_schedule
 
 __all__ = ["DISPATCHER_ALIVE_SECONDS", "LOOK_AHEAD", "Seen", "Taken", "WorldStore", "alive_since", "beat"]
 __all__ += ["reason_of", "usable_schedule"]
-
-LOOK_AHEAD = 300  # jobs of a queue that the planner looks at; the rest stand behind them
-FARTHEST = 3000  # where nothing but jobs that wait for their hosts stands before
-PLANNERS_CODES = frozenset(ReasonCode)
-HOST_CODES = frozenset({ReasonCode.HOST_FULL, ReasonCode.HOST_STARTING, ReasonCode.HOST_FAILED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,23 +83,17 @@ class WorldStore:
         """Read everything a plan rests on, in one snapshot."""
         with self._database.read() as connection:
             queue_rows = self._queue_rows(connection)
-            called_rows = _called_jobs(connection)
-            new_rows = [row for queue in queue_rows for row in _new_jobs(connection, queue["name"], now)]
+            queue_hosts = {row["name"]: row["host_name"] for row in queue_rows}
+            job_rows = JobsLook(self._job_types, queue_hosts, now).see(connection)
             entries = entries_in(connection)
             busy_rows = _busy_rows(connection)
             dispatcher_rows = _dispatcher_rows(connection, now)
             newest_attempt = _newest_attempt(connection)
-        job_rows = [*called_rows, *new_rows]
-        called = frozenset(row["id"] for row in called_rows)
-        host_of_queue = {row["name"]: row["host_name"] for row in queue_rows}
         world = World(
             now=now,
             zone=self._zone,
             queues=[self._queue_view(row) for row in queue_rows],
-            jobs=[
-                self._job_view(row, host_of_queue[row["queue_name"]], now, called=row["id"] in called)
-                for row in job_rows
-            ],
+            jobs=job_rows.views,
             busy=[BusyView(**row) for row in busy_rows],
             dispatchers=[_dispatcher_view(row) for row in dispatcher_rows],
             hosts=[seen_as(view, entries.get(name), now) for name, view in self._hosts.items()],
@@ -114,9 +102,9 @@ class WorldStore:
         )
         return Seen(
             world=world,
-            reasons={row["id"]: reason_of(row) for row in job_rows},
-            versions={row["id"]: row["version"] for row in job_rows},
-            called=called,
+            reasons=job_rows.reasons,
+            versions=job_rows.versions,
+            called=job_rows.called,
             newest_attempt=newest_attempt,
         )
 
@@ -204,24 +192,6 @@ class WorldStore:
             last_start=self._last_start.get(row["name"]),
         )
 
-    def _job_view(self, row: RowMapping, queue_host: str | None, now: datetime, *, called: bool) -> JobView:
-        return JobView(
-            id=row["id"],
-            queue_name=row["queue_name"],
-            seq=row["seq"],
-            type_name=row["type_name"],
-            start_time=row["start_time"],
-            host_name=effective_host(self._job_types, row["host_name"], row["type_name"], queue_host),
-            called=called,
-            refusal=_refusal(row, now),
-        )
-
-
-def _refusal(row: RowMapping, now: datetime) -> Reason | None:
-    """What Prefect said of this job alone, while it counts. (Prefect away altogether has no known end.)"""
-    is_of_job = row["reason_code"] == ReasonCode.PREFECT_DOWN and row["reason_until"] is not None
-    return reason_of(row) if is_of_job and row["reason_until"] > now else None
-
 
 def usable_schedule(name: str, weekdays: object, time: object) -> Schedule | BrokenSchedule:
     """A row that another program wrote may hold anything; it bars the queues that use it, nothing else."""
@@ -229,15 +199,6 @@ def usable_schedule(name: str, weekdays: object, time: object) -> Schedule | Bro
         return parse_schedule(name, weekdays, time)
     except ScheduleError as error:
         return BrokenSchedule(name=name, fault=str(error))
-
-
-def reason_of(row: RowMapping) -> Reason | None:
-    """The reason that a job's row carries, if it waits for one of the planner's."""
-    if row["reason_code"] not in PLANNERS_CODES:
-        return None
-    return Reason(
-        code=ReasonCode(row["reason_code"]), text=row["reason_text"] or "", until=row["reason_until"]
-    )
 
 
 def beat(database: Database, name: str, workers: int, queue_names: list[str] | None, now: datetime) -> bool:
@@ -253,40 +214,6 @@ def beat(database: Database, name: str, workers: int, queue_names: list[str] | N
             connection.execute(insert(dispatchers).values(name=name, **values))
         autostart.sweep(connection)
     return bool(draining)
-
-
-_OF_A_JOB = (
-    *(jobs.c[name] for name in ("id", "queue_name", "seq", "type_name", "start_time", "host_name")),
-    *(jobs.c[name] for name in ("version", "reason_code", "reason_text", "reason_until")),
-)
-
-
-def _new_jobs(connection: Connection, queue_name: str, now: datetime) -> list[RowMapping]:
-    """The queue's first New jobs; and more, where all of those only let others pass."""
-    query = (
-        select(*_OF_A_JOB)
-        .where(jobs.c.queue_name == queue_name, jobs.c.status == JobStatus.NEW)
-        .order_by(jobs.c.seq)
-        .limit(LOOK_AHEAD)
-    )
-    page = rows = list(connection.execute(query).mappings())
-    may_run = or_(jobs.c.start_time.is_(None), jobs.c.start_time <= now)
-    while len(page) == LOOK_AHEAD and len(rows) < FARTHEST and all(_lets_pass(row, now) for row in page):
-        behind = query.where(jobs.c.seq > page[-1]["seq"], may_run)
-        page = list(connection.execute(behind).mappings())
-        rows += page
-    return rows
-
-
-def _called_jobs(connection: Connection) -> list[RowMapping]:
-    query = select(*_OF_A_JOB).where(IS_CALLED).order_by(jobs.c.queue_name, jobs.c.seq)
-    return list(connection.execute(query).mappings())
-
-
-def _lets_pass(row: RowMapping, now: datetime) -> bool:
-    """It waits for a time to come, or waited for its host when it was last looked at."""
-    is_early = row["start_time"] is not None and row["start_time"] > now
-    return is_early or row["reason_code"] in HOST_CODES or _refusal(row, now) is not None
 
 
 def _busy_rows(connection: Connection) -> list[RowMapping]:
