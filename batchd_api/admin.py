@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
+from batchd_api.admin_database import COMMANDS
+from batchd_api.admin_parts import FAILED, in_sentences, opened_database, upgraded
 from batchd_api.answers import printable
 from batchd_api.config_check import check_config
 from batchd_api.db.session import Database
-from batchd_api.db.upgrade import current_revision, head_revision, upgrade
-from batchd_api.errors import BatchdError, Invalid, StartupError
+from batchd_api.db.upgrade import current_revision, head_revision
+from batchd_api.errors import Invalid, StartupError
 from batchd_api.imports import import_rows
-from batchd_api.old_database import read_old_database, refuse_originals
-from batchd_api.services.installation import ensure_first_rows
+from batchd_api.old_database import read_old_database
 from batchd_api.services.passwords import Passwords
 from batchd_api.services.users import Users
-from batchd_api.settings import database_url
 from batchd_api.startup import KNOWN_HOSTS_FILE, prepare_state_directory, read_settings
 from batchd_infra.config_files import config_folders
-from batchd_infra.errors import InfraError
 from batchd_infra.host_keys import KnownHosts, read_host_key
 from batchd_infra.hosts import load_hosts
-
-FAILED, REFUSED = 1, 2  # exit codes
 
 
 def _now() -> datetime:
@@ -48,47 +41,20 @@ def main(context: click.Context, config: Path | None) -> None:
     context.obj = config
 
 
-def _in_sentences(command: Callable[..., None]) -> Callable[..., None]:
-    """Errors as one sentence on stderr: exit code 2 where nothing could be begun, else 1."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except BatchdError as error:
-            click.echo(f"batchd-admin: {error}", err=True)
-            sys.exit(REFUSED if isinstance(error, StartupError) else FAILED)
-        except InfraError as error:
-            click.echo(f"batchd-admin: {error}", err=True)
-            sys.exit(FAILED)
-
-    return wrapped
-
-
 _name = click.argument("name", default="root")
 _password_stdin = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking for it."
 )
 
 
-@main.command("upgrade-db")
-@click.pass_obj
-@_in_sentences
-def upgrade_db(config: Path | None) -> None:
-    """Bring the database to this version's shape; a new one gets its first rows."""
-    with _database(config) as database:
-        before, after = _upgrade(database)
-    click.echo("The database was up to date." if before == after else f"The database is at revision {after}.")
-
-
 @main.command("create-superuser")
 @_name
 @_password_stdin
 @click.pass_obj
-@_in_sentences
+@in_sentences
 def create_superuser(config: Path | None, name: str, password_stdin: bool) -> None:
     """Create the user NAME (default: root), who may do anything."""
-    with _database(config) as database:
+    with opened_database(config) as database:
         _be_current(database)
         Users(database, Passwords(), _now).create(name, _password(password_stdin), superuser=True)
     click.echo(f'The superuser "{name}" was created.')
@@ -98,10 +64,10 @@ def create_superuser(config: Path | None, name: str, password_stdin: bool) -> No
 @_name
 @_password_stdin
 @click.pass_obj
-@_in_sentences
+@in_sentences
 def passwd(config: Path | None, name: str, password_stdin: bool) -> None:
     """Set the password of the user NAME (default: root)."""
-    with _database(config) as database:
+    with opened_database(config) as database:
         _be_current(database)
         Users(database, Passwords(), _now).set_password(name, _password(password_stdin))
     click.echo(f'The password of "{name}" was set.')
@@ -110,7 +76,7 @@ def passwd(config: Path | None, name: str, password_stdin: bool) -> None:
 @main.command("import-users")
 @click.argument("old_database")
 @click.pass_obj
-@_in_sentences
+@in_sentences
 def import_users(config: Path | None, old_database: str) -> None:
     """Carry over what an original batchd's OLD_DATABASE holds, which is only read.
 
@@ -119,7 +85,7 @@ def import_users(config: Path | None, old_database: str) -> None:
     """
     old = read_old_database(old_database)
     settings = read_settings(config, os.environ).settings
-    with _database(config) as database:
+    with opened_database(config) as database:
         _be_current(database)
         with database.write() as connection:
             report = import_rows(connection, old, _now())
@@ -136,7 +102,7 @@ def import_users(config: Path | None, old_database: str) -> None:
 
 @main.command("check-config")
 @click.pass_obj
-@_in_sentences
+@in_sentences
 def check_config_files(config: Path | None) -> None:
     """Read every file of the configuration and say what is wrong, with file, line and key.
 
@@ -157,7 +123,7 @@ def check_config_files(config: Path | None) -> None:
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask: the fingerprint was compared already.")
 @click.pass_obj
-@_in_sentences
+@in_sentences
 def trust_host(config: Path | None, name: str, yes: bool) -> None:
     """Trust the SSH host key of the host NAME, as hosts/NAME.yaml defines it."""
     settings = read_settings(config, os.environ).settings
@@ -177,33 +143,12 @@ def trust_host(config: Path | None, name: str, yes: bool) -> None:
         raise Invalid("Nothing was changed: the key is not trusted.")
 
 
-@contextmanager
-def _database(config: Path | None) -> Iterator[Database]:
-    os.umask(0o077)  # the database holds password hashes and people's command lines
-    settings = read_settings(config, os.environ).settings
-    prepare_state_directory(settings)
-    url = database_url(settings)
-    refuse_originals(url)
-    database = Database(url)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-def _upgrade(database: Database) -> tuple[str | None, str]:
-    revisions = upgrade(database)
-    with database.write() as connection:
-        ensure_first_rows(connection, _now())
-    return revisions
-
-
 def _be_current(database: Database) -> None:
     """A database that does not exist yet is made; one with data is upgraded only when asked to."""
     with database.read() as connection:
         revision = current_revision(connection)
     if revision is None:
-        _upgrade(database)
+        upgraded(database)
     elif revision != head_revision():
         raise StartupError("The database is of another version of batchd: run batchd-admin upgrade-db first.")
 
@@ -216,6 +161,10 @@ def _password(from_stdin: bool) -> str:
     except UnicodeDecodeError:
         raise Invalid("The password on standard input is not text in this system's encoding.") from None
     return line.removesuffix("\n").removesuffix("\r")
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

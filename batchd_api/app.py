@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -48,6 +47,7 @@ from batchd_api.startup import (
     read_settings,
     server_settings,
 )
+from batchd_api.state_lock import only_one
 from batchd_flows.command_lines import TemplateError, check_template
 from batchd_flows.job_types import JobType, JobTypes, load_job_types
 from batchd_flows.orchestrator import Orchestrator
@@ -106,22 +106,6 @@ def opened(config: Path | None, mode: str | None) -> Iterator[Parts]:
             controllers=controllers,
             file_roots=file_roots(settings, hosts, config, os.environ),
         )
-
-
-@contextlib.contextmanager
-def only_one(state_directory: Path, mode: DaemonMode) -> Iterator[None]:
-    """Hold the state folder: two daemons on one would end each other's server and read each other's jobs."""
-    roles = {DaemonMode.BOTH: ["manager", "dispatcher"]}.get(mode, [mode.value.lower()])
-    with contextlib.ExitStack() as held:
-        for role in roles:
-            file = held.enter_context((state_directory / f"{role}.lock").open("a"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise StartupError(
-                    f"A {role} runs already with the state folder {state_directory}."
-                ) from error
-        yield
 
 
 @contextlib.contextmanager

@@ -40,15 +40,31 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         one_at_a_time(connection)
         before = current_revision(connection)
         if before is not None and not _is_known(before):
-            raise StartupError(
-                f"The database is of a newer version of batchd (revision {before}, this one knows {head}). "
-                "Please install that version again, or restore a backup."
-            )
+            raise StartupError(_newer(before))
         if before != head:
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     return before, head
+
+
+def pending(revision: str | None) -> list[tuple[str, str]]:
+    """The migrations that a database of this revision lacks, in order: revision, and what it is about.
+
+    Raises StartupError for a revision of a newer version.
+    """
+    if revision is not None and not _is_known(revision):
+        raise StartupError(_newer(revision))
+    known = list(ScriptDirectory.from_config(_config()).walk_revisions())
+    steps = [(script.revision, (script.doc or "").rstrip(".")) for script in reversed(known)]
+    return [step for step in steps if revision is None or step[0] > revision]
+
+
+def _newer(revision: str) -> str:
+    return (
+        f"The database is of a newer version of batchd (revision {revision}, this one knows "
+        f"{head_revision()}). Please install that version again, or restore a backup."
+    )
 
 
 def one_at_a_time(connection: Connection) -> None:

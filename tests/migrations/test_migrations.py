@@ -1,26 +1,44 @@
 """A migrated database has the shape that the code believes in."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import inspect, select, text
 
 from batchd_api.db.session import Database
-from batchd_api.db.tables import metadata
-from batchd_api.db.upgrade import _config, current_revision, head_revision, upgrade
+from batchd_api.db.tables import jobs, metadata
+from batchd_api.db.upgrade import _config, current_revision, head_revision, pending, upgrade
 from batchd_api.errors import StartupError
+from batchd_api.services.installation import ensure_first_rows
 from tests.killed_upgrade import upgraded_until_killed
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "postgresql"])
 def database(request, tmp_path: Path):
-    database = Database("sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path / 'batchd.db'}")
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").new_database()
+    else:
+        url = "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path / 'batchd.db'}"
+    database = Database(url)
     yield database
     database.close()
+
+
+RELEASED = [revision for revision, _ in pending(None)]
+
+
+def bring_to(database: Database, revision: str) -> None:
+    """As that version left it."""
+    config = _config()
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def test_a_migrated_schema_equals_a_fresh_one(database):
@@ -50,19 +68,58 @@ def test_a_migration_that_fails_leaves_no_half_schema(database):
         upgrade(database)
     with database.read() as connection:
         assert current_revision(connection) is None
-        tables = (
-            connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars().all()
-        )
+        tables = inspect(connection).get_table_names()
     assert set(tables) <= {"jobs"}
+
+
+OLD_ROWS = (
+    "INSERT INTO schedules (name) VALUES ('anytime')",
+    "INSERT INTO queues (name, title, enabled, schedule_name) VALUES ('night', 'Night', true, 'anytime')",
+    "INSERT INTO jobs (id, queue_name, seq, type_name, user_name, create_time, status, params) "
+    "VALUES (7, 'night', 1, 'command', 'ann', '2026-11-24 22:00:00', 'New', '{}')",
+)
+
+
+@pytest.mark.parametrize("revision", RELEASED)
+def test_from_every_released_version_the_rows_stay_and_the_shape_becomes_the_fresh_one(database, revision):
+    bring_to(database, revision)
+    with database.write() as connection:
+        for statement in OLD_ROWS:
+            connection.execute(text(statement))
+    assert upgrade(database) == (revision, head_revision())
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        row = connection.execute(select(jobs.c.id, jobs.c.queue_name, jobs.c.user_name, jobs.c.status)).one()
+    assert tuple(row) == (7, "night", "ann", "New")
+
+
+def test_what_an_upgrade_will_do_is_known_before(database):
+    assert [revision for revision, _ in pending("0003")][:2] == ["0004", "0005"]
+    assert pending(head_revision()) == []
+    with pytest.raises(StartupError, match="newer version"):
+        pending("9999")
+
+
+def test_daemons_that_start_at_once_on_one_fresh_server_make_its_tables_once(postgres):
+    url = postgres.new_database()
+
+    def start(_number: int) -> str:
+        database = Database(url)
+        try:
+            upgrade(database)
+            with database.write() as connection:
+                return ensure_first_rows(connection, datetime.now(UTC))
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(start, range(4)))) == 1
 
 
 def _first_release(path: Path) -> None:
     """A database as the first revision left it."""
     database = Database(f"sqlite:///{path}")
-    config = _config()
-    with database.write() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+    bring_to(database, "0001")
     database.close()
 
 
