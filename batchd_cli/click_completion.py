@@ -8,13 +8,18 @@ NAME = "batch"
 VARIABLE = "_BATCH_COMPLETE"
 UNQUOTED = "COMPREPLY+=($value)"
 QUOTED = 'COMPREPLY+=("$(printf %q "$value")")'
+# Who has nothing in .zshrc but our line has no `compdef` yet.
+REGISTERED = "    compdef "
+STARTED = "    (( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; }\n" + REGISTERED
 
 
 def script(group: click.Command, shell: str) -> str:
-    """To be sourced by the shell. click's own for bash breaks names with a space in two."""
+    """To be sourced by the shell. click's own for bash breaks names with a space in two, and its own for zsh
+    wants completion to be started already.
+    """
     kind = SHELLS[shell]
     text = kind.source_template % kind(group, {}, NAME, VARIABLE).source_vars()
-    return text.replace(UNQUOTED, QUOTED)
+    return text.replace(UNQUOTED, QUOTED).replace(REGISTERED, STARTED)
 
 
 def completions(

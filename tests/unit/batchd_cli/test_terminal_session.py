@@ -1,14 +1,15 @@
-"""A person at a terminal: the shell, `top` and Ctrl-C, driven in tmux."""
+"""A person at a terminal: the shell, `top`, Ctrl-C and the Tab key, driven in tmux."""
 
 import os
 import shlex
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import need_programs
 
 from .conftest import BATCH, INTERRUPTIBLE, JOB, Manager, output_event, status_event
 from .played import CLOSED, play
@@ -65,10 +66,7 @@ class Terminal:
 def terminal(
     tmp_path: Path, manager: Manager, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Terminal]:
-    if not shutil.which("tmux"):
-        if os.environ.get("CI"):
-            pytest.fail("tmux is missing")
-        pytest.skip("tmux is missing")
+    need_programs("tmux")
     play(manager)
     for name in ("COLUMNS", "LINES", "TMUX", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
@@ -174,3 +172,37 @@ def test_ctrl_c_stops_following_and_not_the_job(terminal: Terminal, manager: Man
     assert "job 17 goes on" in screen
     assert "Traceback" not in screen
     assert [one.method for one in manager.requests if one.method not in ("GET", "OPTIONS")] == []
+
+
+SHELLS = {
+    "bash": ("bash --norc --noprofile", 'eval "$(batch completion bash)"'),
+    "zsh": ("zsh -f", 'eval "$(batch completion zsh)"'),
+    "fish": ("fish --no-config", "batch completion fish | source"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_tab_key_completes_commands_options_and_names(
+    shell: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_programs(shell)
+    program, line = SHELLS[shell]
+    monkeypatch.setenv("PATH", f"{BATCH.parent}:{os.environ['PATH']}")
+    terminal.start(program)
+    terminal.type(f"{line}; echo rea''dy")
+    terminal.press("Enter")
+    terminal.shows("\nready")
+    for typed, completed in [
+        ("batch enq", "batch enqueue"),
+        ("batch ls --sta", "batch ls --status"),
+        ("batch queue ni", "batch queue night"),
+        ("batch enqueue -t com", "batch enqueue -t command"),
+        ("batch enqueue -h bl", "batch enqueue -h blade"),
+    ]:
+        terminal.type(typed)
+        terminal.press("Tab")
+        terminal.shows(
+            lambda screen, whole=completed: screen.rstrip().split("\n")[-1].rstrip().endswith(whole)
+        )  # type: ignore[misc]
+        terminal.press("C-u")
