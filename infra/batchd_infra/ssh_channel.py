@@ -95,7 +95,7 @@ class SshChannel:
     def ended(self, timeout_seconds: float) -> tuple[int | None, str | None]:
         """Exit code, or the name of the signal. Raises Unreachable if the connection ended first."""
         if not self.raw.status_event.wait(timeout_seconds):
-            raise TooSlow(f"{self.where}: no exit code came in {timeout_seconds:g} s")
+            raise TooSlow(f"{self.where}: no exit code came in {timeout_seconds:.3g} s")
         code = self.raw.exit_status
         if code != -1:
             return code, None

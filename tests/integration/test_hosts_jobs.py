@@ -242,7 +242,8 @@ async def test_what_a_given_up_attempt_left_is_ended_and_removed_when_its_host_i
     _let_it_be_tried(daemon)
     await until(lambda: daemon.starts(living), "the next job there")
     await until(lambda: not folders_of(box, daemon, lost), "nothing of it is left")
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    pid = (tmp_path / "pid").read_text().strip()
+    await until(lambda: not Path(f"/proc/{pid}").exists(), "its process is gone")
     (tmp_path / "go").touch()
     await daemon.status(living, "Done")
     assert daemon.starts(living) == [living]

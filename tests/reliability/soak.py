@@ -2,6 +2,8 @@
 
 Half of the time one process does both, then manager and dispatcher are two. All that happens follows from the
 seed, but for how fast the machine is. Afterwards every invariant of the fault suite must hold.
+
+With a host, every other job runs there behind SSH, and its sshd is killed and its connections are cut, too.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,7 @@ from batchd_api.statuses import AttemptState
 from batchd_cli.errors import BatchError
 from tests.acceptance.harness import Daemon, until
 from tests.reliability.harness import Grounds
+from tests.reliability.soak_host import NAME, SoakHost, soak_host
 
 FULL_SECONDS, FULL_JOBS = 600, 200
 KILL_SECONDS = (5.0, 20.0)
@@ -70,12 +73,13 @@ class Tally:
 
 
 class Soak:
-    def __init__(self, here: Grounds, plan: Plan) -> None:
-        self.here, self.plan = here, plan
+    def __init__(self, here: Grounds, plan: Plan, host: SoakHost | None = None) -> None:
+        self.here, self.plan, self.host = here, plan, host
         self.tally = Tally()
         self._daemons: dict[str, Daemon] = {}
         self._kinds: dict[int, str] = {}
-        self._owed: deque[tuple[str, float]] = deque()  # orders that nobody has accepted yet
+        self._owed: deque[tuple[str, float, str | None]] = deque()  # orders that nobody has accepted yet
+        self._orders = 0
 
     def run(self) -> None:
         began = time.monotonic()
@@ -114,8 +118,13 @@ class Soak:
         self._start("manager", "dispatcher")
 
     def _kill(self, choice: float, _: float) -> None:
-        victims = [*sorted(self._daemons), "Prefect server"]
+        wounds = {"sshd": self.host.kill_sshd, "connections": self.host.cut} if self.host else {}
+        victims = [*sorted(self._daemons), "Prefect server", *wounds]
         victim = victims[int(choice * len(victims))]
+        if victim in wounds:
+            wounds[victim]()
+            self.tally.kills[victim] += 1
+            return
         if victim == "Prefect server":
             server = self.here.prefect_server()
             if server is not None:
@@ -146,7 +155,9 @@ class Soak:
     # The jobs
 
     def _enqueue(self, kind: float, length: float) -> None:
-        order = (KINDS[int(kind)], length)
+        self._orders += 1
+        host_name = NAME if self.host and self._orders % 2 else None
+        order = (KINDS[int(kind)], length, host_name)
         if not self._asked(*order):
             self.tally.unanswered += 1
             self._owed.append(order)
@@ -156,15 +167,16 @@ class Soak:
         while self._owed and self._asked(*self._owed[0]):
             self._owed.popleft()
 
-    def _asked(self, name: str, length: float) -> bool:
+    def _asked(self, name: str, length: float, host_name: str | None) -> bool:
         """Whether it was accepted. The facade may be dead; or it took the job and died, nobody knows."""
         lines = (
             f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep {length / LINES:.3f}; done"
         )
         ends = {"fails": "exit 3", "again": "[ $BATCHD_ATTEMPT -gt 1 ] || exit 4"}.get(name, ":")
         between = ENDLESS if name == "cancelled" else f"{lines}; {ends}"
+        type_name = "again" if name == "again" else "command"
         try:
-            number = self.here.witness(between=between, type_name="again" if name == "again" else "command")
+            number = self.here.witness(between=between, type_name=type_name, host_name=host_name)
         except BatchError:
             return False
         self._kinds[number] = name
@@ -197,6 +209,8 @@ class Soak:
         self.here.assert_invariants(keep)
         assert not self.here.rows(select(attempts).where(IS_ALIVE))
         self._assert_what_jobs_came_to()
+        if self.host is not None:
+            self.host.assert_nothing_left()
         for daemon in self._daemons.values():
             assert daemon.stop() < 30
         self.here.assert_nothing_left()
@@ -225,11 +239,13 @@ class Soak:
         tries = len(self.here.rows(select(attempts.c.id)))
         killed = ", ".join(f"{count} {name}" for name, count in sorted(self.tally.kills.items()))
         size = sum(len(self.here.output(number)) for number in self._kinds)
+        there = len(self.here.rows(select(attempts.c.id).where(attempts.c.host_name.is_not(None))))
+        on_host = f", {there} of them on a host behind SSH" if self.host else ""
         return (
             f"seed {self.plan.seed}: {self.plan.seconds:.0f} s, {self.tally.kills.total()} kills ({killed})\n"
             f"{len(self._kinds)} jobs accepted, {self.tally.unanswered} of them after an enqueue without an "
             f"answer; {statuses.total() - len(self._kinds)} taken without one; {self.tally.cancels} cancels\n"
-            f"{statuses['Done']} Done, {statuses['Failed']} Failed, {tries} attempts, "
+            f"{statuses['Done']} Done, {statuses['Failed']} Failed, {tries} attempts{on_host}, "
             f"{len(self.here.starts())} starts, none lost, none twice\n"
             f"{size} bytes of output, each as it was written; "
             f"longest time without a dispatcher {self.tally.longest_silence_seconds:.0f} s"
@@ -239,18 +255,18 @@ class Soak:
 KINDS = ("plain", "again", "fails", "cancelled")
 
 
-def soak(folder: Path, *, seed: int, seconds: float, count: int) -> str:
+def soak(folder: Path, *, seed: int, seconds: float, count: int, ssh: bool = False) -> str:
     """The figures; an AssertionError where anything was lost, doubled or left behind."""
-    here = Grounds(folder)
-    try:
-        run = Soak(here, make_plan(seed, seconds, count))
+    here = Grounds(folder / "here")
+    with ExitStack() as stack:
+        stack.callback(here.database.close)
+        host = stack.enter_context(soak_host(folder / "park", here)) if ssh else None
+        run = Soak(here, make_plan(seed, seconds, count), host)
         try:
             run.run()
         finally:
             run.stop()
         return run.figures()
-    finally:
-        here.database.close()
 
 
 def main() -> None:
@@ -258,12 +274,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=FULL_SECONDS)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     parser.add_argument("--jobs", type=int)
+    parser.add_argument("--ssh", action="store_true", help="every other job runs on a host behind SSH")
     asked = parser.parse_args()
     count = asked.jobs or max(1, round(FULL_JOBS * asked.seconds / FULL_SECONDS))
     print(f"soak: seed {asked.seed}, {asked.seconds:.0f} s, {count} jobs", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="batchd-soak-"))
     try:
-        print(soak(folder, seed=asked.seed, seconds=asked.seconds, count=count))
+        print(soak(folder, seed=asked.seed, seconds=asked.seconds, count=count, ssh=asked.ssh))
     except AssertionError as error:
         print(f"soak: {error}\nsoak: seed {asked.seed}; everything is kept in {folder}", file=sys.stderr)
         sys.exit(1)
