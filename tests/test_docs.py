@@ -54,7 +54,9 @@ def test_every_link_of_the_readme_leads_somewhere(link: str):
     assert (ROOT / link).exists()
 
 
-@pytest.mark.parametrize("maker", ["make_rest_reference", "make_configuration_reference"])
+@pytest.mark.parametrize(
+    "maker", ["make_rest_reference", "make_configuration_reference", "make_daemon_reference"]
+)
 def test_a_reference_is_what_its_maker_writes(maker: str):
     spec = importlib.util.spec_from_file_location(maker, ROOT / "docs" / f"{maker}.py")
     module = importlib.util.module_from_spec(spec)
