@@ -61,7 +61,9 @@ start() {
   mkdir -p /var/lib/batchd
   mapfile -t variables < <(sed -n 's/^Environment=//p' "$1")
   read -ra command < <(sed -n 's/^ExecStart=//p' "$1")
-  cd /var/lib/batchd && env "${variables[@]}" "${command[@]}" > /var/lib/batchd/said 2>&1 < /dev/null &
+  cd /var/lib/batchd || exit 1
+  exec >> /var/lib/batchd/said 2>&1
+  env "${variables[@]}" "${command[@]}" < /dev/null &  # the very process that becomes the daemon
   echo $! > /run/main.pid
 }
 unit=$folder/${*: -1}.service
@@ -70,7 +72,8 @@ case $1 in
   enable) start "$unit" ;;
   restart)
     grep -q '^KillMode=process$' "$unit" || exit 1
-    kill "$(cat /run/main.pid)"
+    grep -q batchd_api.app "/proc/$(cat /run/main.pid)/cmdline" || exit 1
+    kill "$(cat /run/main.pid)" || exit 1
     while kill -0 "$(cat /run/main.pid)" 2>/dev/null; do sleep 0.1; done
     start "$unit" ;;
   *) echo "systemctl: not pretended: $*" >&2; exit 1 ;;
