@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import FloatRect, Locator, expect
 
 from tests.waiting import wait_until
 from tests.web.tab import Tab
@@ -66,29 +64,30 @@ def test_a_job_gets_another_place_by_the_menu(tabs, own, user: str) -> None:
 def test_a_job_is_dragged_to_another_place(tabs, own, user: str) -> None:
     tab = tabs(own, user)
     tab.open("/#/queue/night")
-    drag_until(tab, "fifth", "first", lambda: names_in_order(tab)[:3] == ["held", "fifth", "first"])
+    drag(tab, "fifth", "first")
+    tab.until("the new order", lambda: names_in_order(tab)[:3] == ["held", "fifth", "first"])
     tab.until("the new order is shown", lambda: shown_order(tab) == names_in_order(tab))
-    drag_until(tab, "held", "fourth", lambda: names_in_order(tab)[-2:] == ["held", "fourth"])
+    drag(tab, "held", "fourth")
+    tab.until("the new order", lambda: names_in_order(tab)[-2:] == ["held", "fourth"])
     tab.is_clean()
 
 
-def drag_until(tab: Tab, name: str, before: str, done: Callable[[], bool]) -> None:
-    """A list that grows or shrinks between the look and the grip moves the row away: then once more."""
+def resting(tab: Tab, thing: Locator) -> FloatRect:
+    """Where it is when the page has come to rest: what comes in above a list moves its rows down."""
+    places = [thing.bounding_box()]
 
-    def look() -> bool:
-        drag(tab, name, before)
-        with suppress(AssertionError):
-            wait_until(lambda: tab.page.wait_for_timeout(20) or done(), 4, "the new order")
-        return done()
+    def rests() -> bool:
+        tab.page.wait_for_timeout(100)
+        places.append(thing.bounding_box())
+        return places[-1] is not None and places[-1] == places[-2]
 
-    wait_until(look, 30, "the new order")
+    wait_until(rests, 30, f"{thing} to rest")
+    assert places[-1] is not None
+    return places[-1]
 
 
 def drag(tab: Tab, name: str, before: str, *, drop: bool = True) -> None:
-    grip = tab.row(name).locator(".grip").bounding_box()
-    target = tab.row(before).bounding_box()
-    assert grip is not None
-    assert target is not None
+    grip, target = resting(tab, tab.row(name).locator(".grip")), resting(tab, tab.row(before))
     tab.page.mouse.move(grip["x"] + 10, grip["y"] + 10)
     tab.page.mouse.down()
     tab.page.mouse.move(target["x"] + 20, target["y"] + 20, steps=5)
