@@ -5,7 +5,7 @@ FlowsError
 ├── command_lines.TemplateError
 ├── orchestrator_records.OrchestratorUnavailable, OrchestratorRefused, PoolOfAnotherType,
 │   Gone (RunGone, DeploymentGone, PoolGone), StateRefused (ClaimRefused)
-├── flow_command.CommandFailed, flow_command.RunsOnAnotherHost, type_flow.NotAFlowParameter
+├── flow_command.CommandFailed, flow_host.HostNotUsable, type_flow.NotAFlowParameter
 ├── dispatched_flow.RunOutsideDispatcher, worker.RunNotForPolling
 ├── server_settings.ServerError (AuthStringUnusable; server.PortTaken, server.ServerDidNotStart)
 ├── versions.BrokenVersions

@@ -1,7 +1,7 @@
 """A job type's command inside somebody's own flow: no queue and no database, the same supervisor.
 
-The command is run where the flow runs. Its output goes to whatever logger it is given; the end of the flow's
-process by a signal is the end of the command's tree.
+The command is run where the flow runs, or on its type's host (flow_host.py). Its output goes to whatever
+logger it is given; the end of the flow's process by a signal is the end of the command's tree.
 """
 
 from __future__ import annotations
@@ -21,24 +21,16 @@ from batchd_flows.environment import command_environment, job_environment
 from batchd_flows.errors import FlowsError
 from batchd_flows.job_types import JobType, TemplateSyntax, resolve_params
 from batchd_flows.limits import Limits
+from batchd_flows.patience import LOST_AFTER_SECONDS
 from batchd_flows.run import Chunk, Outcome, Run
 from batchd_flows.supervisor import Launch, Machine, RunState
+from batchd_infra.hosts import Host
 
 LOG_LIMIT_BYTES = 1024 * 1024
 TAIL_BYTES = 64 * 1024
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 Log = Callable[[int, str], None]
-
-
-class RunsOnAnotherHost(FlowsError):
-    """Only a queue brings a job to its host."""
-
-    def __init__(self, type_name: str, host_name: str) -> None:
-        super().__init__(
-            f"job type {type_name!r} runs on the host {host_name!r}, and a flow only runs here: "
-            "put it into a queue with submit_to"
-        )
 
 
 class CommandFailed(FlowsError):
@@ -70,24 +62,38 @@ class FlowSettings:
     environment: Mapping[str, str] = field(default_factory=lambda: _NOTHING)  # the flow's own
 
 
-def launch_of(job_type: JobType, given: Mapping[str, object], folder: Path, settings: FlowSettings) -> Launch:
-    """The complete command. Raises RunsOnAnotherHost, CannotRunAs, ParameterError, TemplateError."""
-    if job_type.host_name is not None:
-        raise RunsOnAnotherHost(job_type.name, job_type.host_name)
+@dataclass(frozen=True, kw_only=True)
+class OnHost:
+    """A host as its command finds it. `files`: paths there, in place of the parameters that name files."""
+
+    host: Host
+    environment: Mapping[str, str]
+    files: Mapping[str, str]
+
+
+def launch_of(
+    job_type: JobType,
+    given: Mapping[str, object],
+    folder: Path,
+    settings: FlowSettings,
+    there: OnHost | None = None,
+) -> Launch:
+    """The complete command. Raises CannotRunAs, ParameterError, TemplateError."""
     params = resolve_params(job_type, given, variables=settings.variables)
     command = compile_command(
         job_type,
-        params,
-        host_variables={},
+        {**params, **(there.files if there else {})},
+        host_variables=there.host.variables if there else {},
         global_variables=settings.variables,
         default_syntax=settings.default_syntax,
     )
-    limits = Limits.of(job_type)
+    limits = Limits.of(job_type).before(Limits.of(there.host) if there else Limits())
+    of_host = there.host.environment if there else {}
     return Launch(
         folder=folder,
         script=command.script,
-        environment=command_environment(job_type, command, _surroundings(job_type, settings), {}),
-        working_directory=job_type.working_directory,
+        environment=command_environment(job_type, command, _surroundings(job_type, settings, there), of_host),
+        working_directory=job_type.working_directory or (there.host.working_directory if there else None),
         timeout_seconds=limits.timeout_seconds or None,
         silence_seconds=limits.silence_seconds or None,
         kill_after_seconds=limits.grace_seconds,
@@ -96,17 +102,33 @@ def launch_of(job_type: JobType, given: Mapping[str, object], folder: Path, sett
     )
 
 
-def _surroundings(job_type: JobType, settings: FlowSettings) -> Mapping[str, str]:
+def _surroundings(job_type: JobType, settings: FlowSettings, there: OnHost | None) -> Mapping[str, str]:
     """Raises CannotRunAs."""
+    if there is not None:
+        return job_environment(there.environment)
     own = settings.environment
     return job_environment(usable_account(job_type.run_as).surroundings(own) if job_type.run_as else own)
 
 
-def run_command(type_name: str, launch: Launch, machine: Machine, log: Log) -> CommandResult:
+def run_command(
+    type_name: str,
+    launch: Launch,
+    machine: Machine,
+    log: Log,
+    *,
+    lost_after_seconds: float = LOST_AFTER_SECONDS,
+) -> CommandResult:
     """To its end. Raises CommandFailed; what interrupts the caller (a signal) ends the command first."""
     recorder = LogRecorder(log)
     grace = launch.kill_after_seconds
-    run = Run(machine=machine, folder=launch.folder, recorder=recorder, launch=launch, grace_seconds=grace)
+    run = Run(
+        machine=machine,
+        folder=launch.folder,
+        recorder=recorder,
+        launch=launch,
+        grace_seconds=grace,
+        lost_after_seconds=lost_after_seconds,
+    )
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batchd-command") as threads:
         following = threads.submit(lambda: asyncio.run(run.perform()))
         try:

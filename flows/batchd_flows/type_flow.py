@@ -25,10 +25,15 @@ from prefect.runtime import flow_run
 from batchd_cli.client import Client, JobHandle
 from batchd_flows.errors import FlowsError
 from batchd_flows.flow_command import CommandResult, FlowSettings, launch_of, run_command
+from batchd_flows.flow_host import FlowHosts, run_on_host
 from batchd_flows.job_types import JobType, Parameter, ParameterType, load_job_types
 from batchd_flows.local_machine import LocalMachine
 from batchd_infra.config_files import config_folders, explicit_config, read_config
+from batchd_infra.controllers import Controllers
+from batchd_infra.hosts import Hosts
 
+_NO_HOSTS = FlowHosts(hosts=Hosts(), controllers=Controllers())
+KNOWN_HOSTS_FILE = "known_hosts"  # of the state folder, as the daemon has it
 FOLDER_VARIABLE = "BATCHD_FLOW_FOLDER"
 _ANNOTATIONS: Mapping[ParameterType, type] = {
     ParameterType.INTEGER: int,
@@ -81,22 +86,27 @@ def job_flow(name: str, *, config: Path | None = None) -> TypeFlow:
 
     Its parameters are those of the type, `-` and `.` spelled `_`: integers, paths and texts. `config` names
     another `batchd.yaml`, beside which `jobtypes/` lies. `on_fail: retry` becomes the flow's retries.
-    Errors: JobTypeNotFound, ConfigError; at the call RunsOnAnotherHost, ParameterError, TemplateError,
-    CommandFailed.
+    A type with a host runs there. Errors: JobTypeNotFound, ConfigError; at the call ParameterError,
+    TemplateError, CommandFailed, and for a host HostNotFound, ControllerNotFound, HostNotUsable.
     """
     folders = config_folders(config, os.environ)
     job_types, _problems = load_job_types(folders)
-    return type_flow(job_types.get(name), _settings(config, folders))
+    job_type = job_types.get(name)
+    hosts = None if job_type.host_name is None else FlowHosts.load(folders, _known_hosts(config, folders))
+    return type_flow(job_type, _settings(config, folders), hosts)
 
 
-def type_flow(job_type: JobType, settings: FlowSettings) -> TypeFlow:
-    """The flow of a job type that is at hand already."""
+def type_flow(job_type: JobType, settings: FlowSettings, hosts: FlowHosts | None = None) -> TypeFlow:
+    """The flow of a job type that is at hand already. `hosts` is needed where the type has one."""
     names = spelled(job_type)
 
     def run_job_type(**given: Any) -> CommandResult:
         texts = {names[key].name: _text(value) for key, value in given.items() if value is not None}
         logger = get_run_logger()
-        launch = launch_of(job_type, texts, _folder() / _run_name(), settings)
+        folder = _folder() / _run_name()
+        if job_type.host_name is not None:
+            return run_on_host(job_type, texts, folder, settings, hosts or _NO_HOSTS, logger.log)
+        launch = launch_of(job_type, texts, folder, settings)
         return run_command(job_type.name, launch, LocalMachine(), logger.log)
 
     run_job_type.__signature__ = _signature(names)  # type: ignore[attr-defined]
@@ -154,10 +164,14 @@ def _folder() -> Path:
     """Where commands keep their files while they run."""
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named)
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    folder = Path(base) / "batchd" / "flow-runs"
+    folder = _state_folder() / "flow-runs"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
+
+
+def _state_folder() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "batchd"
 
 
 def _run_name() -> str:
@@ -165,11 +179,27 @@ def _run_name() -> str:
     return f"{flow_run.get_id()}.{flow_run.get_run_count()}"
 
 
-def _settings(config: Path | None, folders: tuple[Path, ...]) -> FlowSettings:
-    """Of `batchd.yaml` the two keys that commands depend on; the rest is the daemon's."""
+def _known_hosts(config: Path | None, folders: tuple[Path, ...]) -> Path:
+    """Where `batchd-admin trust-host` writes, for the user who runs the flow."""
+    path = _config_file(config, folders)
+    state = read_config(path).text("state_directory") if path is not None else None
+    if state is None and os.geteuid() == 0 and not os.environ.get("XDG_STATE_HOME"):
+        state = "/var/lib/batchd"
+    folder = Path(state).expanduser() if state else _state_folder()
+    if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+        folder = _state_folder()  # it is the daemon's, which is somebody else
+    return folder / KNOWN_HOSTS_FILE
+
+
+def _config_file(config: Path | None, folders: tuple[Path, ...]) -> Path | None:
     named = explicit_config(config, os.environ)
     places = [named] if named else [folder / "batchd.yaml" for folder in folders]
-    path = next((place for place in places if place.is_file()), None)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _settings(config: Path | None, folders: tuple[Path, ...]) -> FlowSettings:
+    """Of `batchd.yaml` the two keys that commands depend on; the rest is the daemon's."""
+    path = _config_file(config, folders)
     if path is None:
         return FlowSettings(environment=dict(os.environ))
     fields = read_config(path)

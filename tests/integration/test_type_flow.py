@@ -1,5 +1,6 @@
 """Job types in somebody's own flows, with a stock Prefect client and server and no database of ours."""
 
+import getpass
 import os
 import signal
 import subprocess
@@ -7,14 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
-from batchd_flows.flow_command import FlowSettings, RunsOnAnotherHost, launch_of
+from batchd_flows.flow_command import FlowSettings, launch_of
 from batchd_flows.job_types import JobType, Parameter, ParameterType
 from batchd_flows.type_flow import NotAFlowParameter, job_flow, type_flow
+from tests.machine_park import machine_park
+from tests.reliability.invariants import left
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-LIMIT_SECONDS = 90
+LIMIT_SECONDS = 180
 
 
 class Stock:
@@ -50,6 +54,13 @@ class Stock:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def prefect_log(self) -> list[str]:
+        """Of all runs, as the Prefect server has it."""
+        user, _, password = self.environment["PREFECT_API_AUTH_STRING"].partition(":")
+        url = f"{self.environment['PREFECT_API_URL']}/logs/filter"
+        answer = httpx.post(url, json={}, auth=(user, password), trust_env=False, timeout=30)
+        return [record["message"] for record in answer.raise_for_status().json()]
 
     def run(self, *words: str | Path) -> tuple[int, str]:
         with self.start(*words) as program:
@@ -150,10 +161,66 @@ def test_a_name_that_no_parameter_has_is_refused_at_submit():
         job_flow("command").submit_to("night", comand="x")
 
 
-def test_a_type_of_another_host_is_refused_here_and_told_the_way(tmp_path):
-    job_type = JobType(name="t", template=("echo",), host_name="farm")
-    with pytest.raises(RunsOnAnotherHost, match="submit_to"):
-        launch_of(job_type, {}, tmp_path, FlowSettings())
+SHOUT = """
+template: tr a-z A-Z <"$source" >"$target"; echo $greeting from $HOME; sleep ${seconds}
+host_name: box
+kill_after: 1
+params:
+  - {name: source, type: InputFile}
+  - {name: target, type: OutputFile}
+  - {name: seconds, type: Integer, default: "0"}
+"""
+ON_HOST = """
+import sys
+from batchd_flows import job_flow
+done = job_flow("shout")(source=sys.argv[1], target=sys.argv[2], seconds=int(sys.argv[3]))
+print("result:", done.exit_code, done.stdout)
+"""
+
+
+@pytest.fixture
+def box(stock, tmp_path_factory):
+    """A machine that its controller says is off until it is started; its files stand beside batchd.yaml."""
+    with machine_park(tmp_path_factory.mktemp("park"), "box") as machines:
+        box = machines["box"]
+        box.boot()
+        for folder in ("hosts", "controllers", "state"):
+            (stock.folder / folder).mkdir()
+        (stock.folder / "hosts" / "box.yaml").write_text(
+            f"host_name: 127.0.0.1\nport: {box.port}\nuser_name: {getpass.getuser()}\n"
+            f"private_key: {box.key}\nstartup_time: 0\ncontroller: park\ninput_directory: in\n"
+        )
+        (stock.folder / "controllers" / "park.yaml").write_text(
+            "driver: fake\nstartup_seconds: 0\nshutdown_seconds: 0\n"
+        )
+        stock.config.write_text(f"{stock.config.read_text()}state_directory: {stock.folder}/state\n")
+        (stock.folder / "state" / "known_hosts").write_text(box.known_line())
+        stock.job_type("shout", SHOUT)
+        (stock.folder / "source").write_text("scene")
+        yield box
+
+
+@pytest.mark.slow
+def test_a_type_with_a_host_runs_there_from_a_stock_prefect_with_its_files(stock, box):
+    code, said = stock.run("-c", ON_HOST, "source", "target", "0")
+    assert code == 0, said
+    assert f"result: 0 hello from {box.home}" in said
+    assert (stock.folder / "target").read_text() == "SCENE"
+    for line in (f"hello from {box.home}", "copied target from box", "host box is stopped"):
+        assert line in said
+        assert any(line in message for message in stock.prefect_log())
+
+
+@pytest.mark.slow
+def test_a_flow_that_is_ended_ends_its_command_on_its_host(stock, box):
+    with stock.start("-c", ON_HOST, "source", "target", "600") as program:
+        _until(lambda: list(box.home.glob(".batchd/attempts-of-flows/*/pid")), program)
+        _until(lambda: any("hello from" in message for message in stock.prefect_log()), program)
+        assert left(box.home)
+        program.send_signal(signal.SIGTERM)
+        program.communicate(timeout=LIMIT_SECONDS)
+    assert program.returncode != 0
+    _until(lambda: not left(box.home), program)
 
 
 def test_limits_mean_in_a_flow_what_they_mean_in_a_queue(tmp_path):
