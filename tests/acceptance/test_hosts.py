@@ -119,9 +119,7 @@ def test_d9_i6_what_a_killed_daemon_has_started_is_stopped_in_time_with_its_file
         staged["libvirt"].write(here, "1 h")
         gate = tmp_path / "gate"
         daemon = Daemon(here, "both").ready()
-        job = here.enqueue(
-            "-h", "linode", "sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.1; done; echo over"
-        )
+        job = here.enqueue("-h", "linode", f"while [ ! -e {gate} ]; do sleep 0.1; done; echo over")
         here.batch("host", "start", "libvirt")
         until(SECONDS, "both to be in use", lambda: states(here) == {"libvirt": "ready", "linode": "ready"})
         until(SECONDS, "the job to run", lambda: host(here, "linode")["jobs"] == 1)
@@ -132,7 +130,8 @@ def test_d9_i6_what_a_killed_daemon_has_started_is_stopped_in_time_with_its_file
             until(SECONDS, "the one without a file to be off", lambda: not staged["libvirt"].is_on())
             assert staged["linode"].is_on()
             gate.touch()
-            assert (here.ended(job, SECONDS).status, here.batch("output", str(job))) == ("Done", "over\n")
+            assert here.ended(job, SECONDS).status == "Done", here.said()
+            assert here.batch("logs", str(job), "--stream", "stdout") == "over\n"
             until(SECONDS, "the other one to be off", lambda: not staged["linode"].is_on())
             until(SECONDS, "the ledger to say so", lambda: states(here) == {"linode": "off"})
 
