@@ -21,8 +21,8 @@ from tests.waiting import missing, need_programs
 BIN = Path(sys.executable).parent
 CLOSED = ["--net", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"]
 END = re.compile(r"\036(\d+)\036\n")
-COMMAND_SECONDS = 300.0
-START_SECONDS = 180.0
+COMMAND_SECONDS = 600.0
+START_SECONDS = 300.0
 UNREACHABLE = 69  # what `batch` ends with while the daemon starts
 
 

@@ -12,7 +12,7 @@ from tests.documents.shell import Shell, shell, stand_in
 from tests.packaging import ROOT
 from tests.waiting import need_root
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 DOCS = ROOT / "docs"
 PAGES = sorted(
     str(page.relative_to(DOCS))
