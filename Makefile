@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 TESTS ?= tests
 # A file stays on one worker: its Prefect server is started once.
-PYTEST := $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile
+# CI's machines are shared: a test that fails there is run once more, and both are in the report.
+PYTEST := $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile $(if $(CI),--reruns 1 -r R)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help install run demo test test-slow axe soak lint format bench docs
