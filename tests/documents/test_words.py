@@ -37,7 +37,8 @@ def mentioned(page: Path) -> Iterator[list[str]]:
     for piece in [*CODE.findall(text), *INDENTED.findall(text), *shown]:
         for part in END_OF_COMMAND.split(piece):
             command = part.strip().removeprefix(".venv/bin/").removeprefix("/opt/batchd/bin/")
-            if command.partition(" ")[0] in (*PROGRAMS, "make") and " " in command:
+            is_usage = "[OPTIONS]" in command  # of a reference that is made from the commands
+            if command.partition(" ")[0] in (*PROGRAMS, "make") and " " in command and not is_usage:
                 yield shlex.split(command.replace("'", "\\'") if command.count("'") % 2 else command)
 
 
