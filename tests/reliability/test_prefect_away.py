@@ -1,16 +1,18 @@
-"""Prefect that dies, refuses or loses its answers while jobs run. FAULTS.md: A6 A9 A10 A13."""
+"""Prefect that refuses, loses answers or runs things itself while jobs run. FAULTS.md: A6 A9 A10 A13 A18."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from batchd_flows.server_settings import client_environment
 from tests.dispatching import Daemon, Person, person, until
 from tests.prefect_server import PrefectServer
 from tests.reliability.invariants import Evidence, assert_invariants
@@ -98,3 +100,29 @@ async def test_a13_a_run_whose_answer_was_lost_three_times_is_one_run(
     key = next(run.idempotency_key for run in runs if str(run.id) in ours)
     assert key is not None
     assert len([run for run in runs if (run.idempotency_key or "").startswith(key.rpartition(":")[0])]) == 1
+
+
+async def test_a18_prefects_own_engine_started_by_hand_during_the_job_runs_nothing(
+    daemon: Daemon, prefect_server: PrefectServer
+) -> None:
+    job_id = daemon.witness(between=until_told(daemon))
+    await daemon.shown(job_id, "RUNNING")
+    (run,) = daemon.runs(job_id)
+    execute = [sys.executable, "-m", "prefect", "flow-run", "execute", run.id]
+    engine = await asyncio.create_subprocess_exec(
+        *execute,
+        env=client_environment(prefect_server.server.settings),
+        cwd=prefect_server.home,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await engine.communicate()
+    assert daemon.job(job_id).status == "Processing", said
+    assert daemon.starts() == [job_id]
+    async with person(prefect_server) as client:
+        await Person(client).sees(run.id, "Running")  # again, or still
+        (daemon.folder / "go").touch()
+        row = await daemon.status(job_id, "Done")
+        await Person(client).sees(daemon.runs(job_id)[-1].id, "Completed")
+    assert (row.attempt, row.try_count) == (1, 0)
+    assert daemon.starts() == [job_id]
