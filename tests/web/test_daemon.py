@@ -45,15 +45,19 @@ def reason(world: DaemonWorld, name: str) -> str:
     return str(world.ask("GET", f"/job/{world.jobs[name]}")["reason"])
 
 
+def enqueued(tab: Tab) -> int:
+    """Sends the form that is filled; the job that came of it."""
+    tab.button("Enqueue").click()
+    return int(tab.page.get_by_role("link", name=re.compile(r"^Job \d+$")).inner_text().split()[1])
+
+
 def test_a_job_from_the_form_to_its_end(tab: Tab, world: DaemonWorld, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     tab.open("/#/enqueue/default")
     tab.page.get_by_label("Job type").select_option("told")
     tab.page.get_by_label("gate").fill(str(gate))
     expect(tab.page.get_by_label("Preview")).to_contain_text(str(gate))
-    tab.button("Enqueue").click()
-    link = tab.page.get_by_role("link", name=re.compile(r"^Job \d+$"))
-    world.jobs["told"] = int(link.inner_text().split()[1])
+    world.jobs["told"] = enqueued(tab)
     expect(tab.row("told")).to_contain_text("40 %")
     tab.row("told").get_by_role("link").click()
     tab.sees("Running", "40 %", re.compile(r"40% done|40 % · "), re.compile(r"ends about \d"))
@@ -112,11 +116,9 @@ def test_who_may_use_one_queue_does_all_of_that_there_and_sees_no_more(anns: Tab
         expect(anns.page.locator("main")).not_to_contain_text(absent)
     anns.page.get_by_role("link", name="Enqueue in Night renders").click()
     anns.page.get_by_label("Command").fill("hostname")
-    anns.button("Enqueue").click()
-    anns.sees("hostname")
-    shown = world.ask("GET", "/queue/night/jobs?status=new")
-    world.jobs["anns"] = max(job["id"] for job in shown)
-    assert shown[-1]["user_name"] == "ann"
+    world.jobs["anns"] = enqueued(anns)
+    expect(anns.row("anns")).to_contain_text("hostname")
+    assert world.ask("GET", f"/job/{world.jobs['anns']}")["user_name"] == "ann"
     for item, wanted in (("Hold", "Postponed"), ("Release", "New")):
         anns.act("anns", item)
         anns.until(wanted, lambda wanted=wanted: status(world, "anns") == wanted)
@@ -199,10 +201,9 @@ def test_a_machine_that_does_not_answer_is_not_called_well(tab: Tab, world: Daem
     before = known.read_text()
     known.write_text("")
     try:
-        choose(tab, "Start", says="box is told to start")
         choose(tab, "Test the connection", says="box cannot run jobs now")
         steps = tab.page.get_by_role("dialog").get_by_role("listitem")
-        expect(steps.filter(has_text="failed").first).to_contain_text("key")
+        expect(steps.filter(has_text="failed")).to_have_count(1)
         tab.answer("Close")
     finally:
         known.write_text(before)

@@ -6,17 +6,19 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.web.tab import Tab
-from tests.web.test_jobs import names_in_order, status
+from tests.web.test_jobs import names_in_order, shown_order, status
 
 pytestmark = pytest.mark.slow
-MOST_TABS = 40
+MOST_TABS = 90
+MOST_ITEMS = 20
 
 
-def tab_to(tab: Tab, label: str) -> None:
-    """Press Tab until what is focused is called so."""
+def tab_to(tab: Tab, label: str, *, exact: bool = False) -> None:
+    """Press Tab until what is focused is called so, or begins so."""
     for _ in range(MOST_TABS):
         tab.page.keyboard.press("Tab")
-        if label in focused(tab):
+        name = focused(tab)
+        if name == label or (not exact and name.startswith(label)):
             return
     raise AssertionError(f"no Tab leads to {label!r}; last: {focused(tab)!r}")
 
@@ -33,6 +35,37 @@ def focused(tab: Tab) -> str:
 def press(tab: Tab, *keys: str) -> None:
     for key in keys:
         tab.page.keyboard.press(key)
+
+
+def choose(tab: Tab, opener: str, item: str) -> None:
+    """From the menu of the button that is called so."""
+    tab_to(tab, opener)
+    press(tab, "Enter")
+    from_menu(tab, item)
+
+
+def from_menu(tab: Tab, item: str) -> None:
+    expect(tab.page.get_by_role("menuitem", name=item)).to_be_visible()
+    for _ in range(MOST_ITEMS):
+        if focused(tab).startswith(item):
+            press(tab, "Enter")
+            return
+        press(tab, "ArrowDown")
+    raise AssertionError(f"no arrow leads to {item!r}; last: {focused(tab)!r}")
+
+
+def answer(tab: Tab, label: str) -> None:
+    """The button of the dialog that is open."""
+    expect(tab.page.get_by_role("dialog")).to_be_visible()
+    tab_to(tab, label, exact=True)
+    press(tab, "Enter")
+
+
+def to_row(tab: Tab, name: str, *, first: str) -> None:
+    expect(tab.row(name)).to_be_visible()
+    tab_to(tab, f"Job {tab.world.jobs[first]},")
+    while f"Job {tab.world.jobs[name]}," not in focused(tab):
+        press(tab, "ArrowDown")
 
 
 def test_from_the_login_to_a_job_and_back(tabs, shared) -> None:
@@ -123,4 +156,62 @@ def test_one_can_skip_what_is_on_every_page(tabs, shared) -> None:
     assert "Skip" in focused(tab)
     press(tab, "Enter", "Tab")
     assert "New queue" in focused(tab)
+    tab.is_clean()
+
+
+@pytest.mark.parametrize("user", ["root", "ann"])
+def test_each_action_on_a_waiting_job(tabs, own, user: str) -> None:
+    tab = tabs(own, user)
+    tab.open("/#/queue/night")
+    to_row(tab, "first", first="running")
+    for item, shown in (("Hold", "Held"), ("Release", "New")):
+        press(tab, "Space")
+        from_menu(tab, item)
+        expect(tab.row("first").locator(".chip")).to_have_text(shown)
+        expect(tab.row("first")).to_be_focused()
+    for item, place in (("To the last place", 5), ("One up", 4), ("To the first place", 0), ("One down", 1)):
+        press(tab, "Space")
+        from_menu(tab, item)
+        tab.until(item, lambda place=place: shown_order(tab)[place : place + 1] == ["first"])
+        assert names_in_order(tab).index("first") == place
+        expect(tab.row("first")).to_be_focused()
+    press(tab, "Space")
+    from_menu(tab, "Change")
+    tab_to(tab, "Notes")
+    tab.page.keyboard.type("only the start")
+    answer(tab, "Change")
+    expect(tab.row("first")).to_contain_text("only the start")
+    press(tab, "Space")
+    from_menu(tab, "Cancel")
+    answer(tab, "Cancel the job")
+    tab.until("cancelled", lambda: status(tab, "first") == "Failed")
+    tab.is_clean()
+
+
+def test_a_failed_job_runs_again_and_one_like_it_is_enqueued(tabs, own) -> None:
+    tab = tabs(own, "ann")
+    tab.open("/#/queue/night/failed")
+    to_row(tab, "failed", first="failed")
+    press(tab, "Space")
+    from_menu(tab, "Enqueue one like it")
+    expect(tab.page.get_by_label("input")).to_have_value("/films/shot-003.blend")
+    tab.open("/#/queue/night/failed")
+    to_row(tab, "failed", first="failed")
+    press(tab, "Space")
+    from_menu(tab, "Run again")
+    tab.until("New", lambda: status(tab, "failed") == "New")
+    tab.is_clean()
+
+
+def test_a_job_goes_to_another_queue(tabs, own) -> None:
+    tab = tabs(own, "root")
+    tab.open("/#/queue/night")
+    to_row(tab, "first", first="running")
+    press(tab, "Space")
+    from_menu(tab, "Move to a queue")
+    expect(tab.page.get_by_role("dialog").get_by_label("Queue", exact=True)).to_be_focused()
+    tab.page.keyboard.type("def")  # the first that begins so
+    answer(tab, "Move")
+    expect(tab.row("first")).to_have_count(0)
+    assert own.facade.here.row(own.jobs["first"]).queue_name == "default"
     tab.is_clean()

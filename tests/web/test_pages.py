@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
-from tests.ground import NOW
 from tests.packaging import ROOT
 from tests.web.axe import findings, script, told
+from tests.web.records import two_hours
 from tests.web.tab import PHONE, Tab
+from tests.web.world import World
 
 pytestmark = pytest.mark.slow
 IMAGES = ROOT / "docs" / "images"
@@ -91,9 +91,9 @@ def show_grant(tab: Tab) -> None:
 
 
 def show_monitor(tab: Tab) -> None:
-    tab.page.route(re.compile(r"/monitor/.+"), recorded)
     tab.open("/monitor")
-    tab.sees("Jobs by status", "Run time of jobs")
+    expect(tab.page.get_by_role("img", name=re.compile("^Jobs by status: running [23]"))).to_be_visible()
+    expect(tab.page.get_by_role("img", name=re.compile("^Run time of jobs, mean: .*render"))).to_be_visible()
 
 
 PAGES = {
@@ -105,44 +105,9 @@ PAGES = {
 PICTURED = ("queues", "queue", "job", "enqueue", "hosts", "schedules", "users", "monitor")
 
 
-def recorded(route: Route) -> None:
-    """Two hours of records, as the contract has them."""
-    times = [NOW - timedelta(minutes=2 * step) for step in range(60, -1, -1)]
-    if route.request.url.partition("?")[0].endswith("/monitor/jobs"):
-        route.fulfill(json=[one for n, time in enumerate(times) for one in job_counts(n, time)])
-    else:
-        prefix = route.request.url.split("/monitor/")[1].split("/")[0]
-        rows = (one for n, time in enumerate(times) for one in metrics(n, time))
-        route.fulfill(json=[row for row in rows if row["name"].startswith(prefix)])
-
-
-def job_counts(n: int, time: object) -> list[dict[str, object]]:
-    counts = {"new": max(0, 34 - n // 2 + n % 3), "processing": 2 + n % 2, "failed": n // 20, "done": n}
-    return [
-        {"time": stamp(time), "queue": "night", "status": key, "jobs": jobs} for key, jobs in counts.items()
-    ]
-
-
-def metrics(n: int, time: object) -> list[dict[str, object]]:
-    def row(name: str, **fields: object) -> dict[str, object]:
-        nulls = dict.fromkeys(("value", "text", "mean", "variance", "count", "sum", "min", "max"))
-        return {"name": name, "time": stamp(time), "daemon": "Both", "kind": "g"} | nulls | fields
-
-    return [
-        row("batchd.hosts.active", value=1 + (n > 20) + (n > 40)),
-        row("batchd.hosts.busy", value=1 + (n > 25)),
-        row("batchd.wai.response_status_2xx", value=220 * n + (n % 5) * 60),
-        row("batchd.wai.response_status_3xx", value=400 * n + (n % 7) * 40),
-        row("batchd.wai.response_status_4xx", value=2 * n),
-        row("batchd.wai.latency_distribution", count=500 * n, sum=2.1 * n + (n % 4) * 0.4),
-        row("rts.gc.current_bytes_used", value=118_000_000 + 90_000 * n + (n % 9) * 700_000),
-        row("batchd.job.duration", count=n, sum=260.0 * n + (n % 3) * 30),
-        row("batchd.job.duration.type.render", count=n // 2, sum=(n // 2) * 300.0),
-    ]
-
-
-def stamp(time: object) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%S.%fZ}"
+@pytest.fixture(scope="module", autouse=True)
+def stored(shared: World) -> None:
+    two_hours(shared.facade)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -156,7 +121,7 @@ def test_a_page_breaks_no_rule_of_accessibility(tabs, shared, name: str, look: s
     tab.is_clean()
 
 
-@pytest.mark.parametrize("name", ["queue", "job", "enqueue", "schedules"])
+@pytest.mark.parametrize("name", PAGES)
 def test_a_page_on_a_phone_breaks_none_and_is_not_wider_than_the_phone(tabs, shared, name: str) -> None:
     source = script()
     tab = tabs(shared, "root", viewport=PHONE, has_touch=True)

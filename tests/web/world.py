@@ -12,13 +12,22 @@ from typing import Any
 from sqlalchemy import insert
 
 from batchd_api.db.tables import jobs
+from batchd_api.host_ledger import write_entry
 from batchd_api.permissions import Grant, Right
 from batchd_api.schemas import NewJob
 from batchd_api.services.users import grant
+from batchd_infra.host_ledger import HostEntry, HostPhase
 from tests.facade import Facade, running
 from tests.ground import NOW, ROOT, installation
 
 PREFECT = "http://127.0.0.1:4200"
+IDLE = HostEntry(
+    name="farm",
+    phase=HostPhase.READY,
+    ours=True,
+    since=NOW - timedelta(hours=2),
+    idle_since=NOW - timedelta(minutes=3),
+)
 TIED_RIGHTS = (Right.VIEW_QUEUES, Right.VIEW_JOBS, Right.MANAGE_JOBS, Right.CREATE_JOBS)
 
 
@@ -51,6 +60,7 @@ def world(folder: Path, **options: Any) -> Iterator[World]:
                 grant(connection, "ann", Grant(right=right, queue_name="night"))
             for right in (Right.VIEW_QUEUES, Right.VIEW_JOBS):
                 grant(connection, "eve", Grant(right=right, queue_name="night"))
+            write_entry(connection, "farm", lambda _: IDLE)
         yield World(facade=facade, jobs=populate(facade))
 
 

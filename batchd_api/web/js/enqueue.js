@@ -65,13 +65,18 @@ function form(queues, queue, types) {
     status: held.checked ? "Postponed" : "New",
   });
 
+  // Nothing is sent before the form is whole.
+  const closed = (is) => (submit.disabled = more.disabled = is);
+
   async function use(chosen, given = {}) {
+    closed(true);
     state.params = paramFields(chosen, given.params);
     fill(params, state.params.element);
     const hosts = await get(["queue", queue.name, "type", chosen.name, "host"]);
     const labels = hosts.map((host) => [host, host === DEFAULT_HOST ? "default of the queue or type" : host]);
     state.host = choice("host_name", labels, given.host_name ?? hosts[0]);
     fill(hostPlace, field("Host", state.host));
+    closed(false);
     look();
   }
 
@@ -88,7 +93,7 @@ function form(queues, queue, types) {
   async function enqueue(event) {
     event.preventDefault();
     const stays = event.submitter === more;
-    submit.disabled = more.disabled = true;
+    closed(true);
     showError(place, null);
     try {
       const id = await post(["queue", queue.name], body());
@@ -98,7 +103,7 @@ function form(queues, queue, types) {
     } catch (error) {
       showError(place, error);
     }
-    submit.disabled = more.disabled = false;
+    closed(false);
   }
 
   const element = h(
