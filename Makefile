@@ -63,7 +63,7 @@ format: install
 	$(BIN)/ruff check --fix .
 
 bench: install
-	$(BIN)/python -m bench.run $(NAMES)
+	$(BIN)/python -m bench.run $(if $(QUICK),--quick) $(NAMES)
 
 # -W: a link that leads nowhere is an error.
 docs: install

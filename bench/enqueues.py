@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from bench.figures import Figure, at_least, below, percentile
-from bench.places import Ours, ours, stock
+from bench.places import Ours
+from bench.site import Site
 from bench.waiting_jobs import fill
 
 CLIENTS = 8
 
 
-def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
-    waiting, calls = (100, 10) if quick else (10_000, 300)
-    with stock(folder / "stock") as theirs:
+def measure(site: Site) -> Iterator[Figure]:
+    waiting, calls = (100, 10) if site.quick else (10_000, 300)
+    with site.stock() as theirs:
         theirs.set_pool(is_paused=True)
         stock_rate = 1 / mean(seconds_each(theirs.create_run, calls // 5))
-    with ours(folder / "ours") as place:
+    with site.ours() as place:
         place.create_queue("full", enabled=False)
         fill(place, "full", waiting)
         one = seconds_each(enqueuer(place), calls)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 
 PACKAGES = ("batchd", "prefect", "fastapi", "sqlalchemy", "paramiko")
 
@@ -60,11 +61,13 @@ def below(what: str, ours: float, most: float, *, unit: str, against: str = "") 
 
 
 def percentile(values: Sequence[float], part: int) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[part - 1]
+    """Of a single value, that value."""
+    several = [*values, *values] if len(values) == 1 else values
+    return statistics.quantiles(several, n=100, method="inclusive")[part - 1]
 
 
-def page(figures: Iterable[Figure], command: str) -> str:
-    """docs/performance.md."""
+def page(figures: Sequence[Figure], command: str, holds: Mapping[str, str] = MappingProxyType({})) -> str:
+    """docs/performance.md. `holds`: what holds a figure back, by the beginning of its name."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     rows = "\n".join(
         f"| {one.what} | {one.ours} | {one.against} | {one.ratio} | {one.target} | {_mark(one)} |"
@@ -78,8 +81,19 @@ def page(figures: Iterable[Figure], command: str) -> str:
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {_memory_gib()} GiB, Linux "
         f"{platform.release()}, Python {platform.python_version()}; {versions}.\n\n"
         "| what | ours | against | ratio | target | met |\n|---|---|---|---|---|---|\n"
-        f"{rows}\n\nThe command: `{command}`.\n"
+        f"{rows}\n\nThe command: `{command}`.\n{_held_back(figures, holds)}"
     )
+
+
+def _held_back(figures: Sequence[Figure], holds: Mapping[str, str]) -> str:
+    """Of the missed targets alone."""
+    lines = [
+        f"- {one.what}: {text}"
+        for one in figures
+        for name, text in holds.items()
+        if one.met is False and one.what.startswith(name)
+    ]
+    return "\n## What holds back\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def _mark(figure: Figure) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from tests.acceptance.harness import Daemon, Installation, installation, running
+from tests.acceptance.harness import Daemon, Installation, installation
 from tests.prefect_server import free_port
 
 BIN = Path(sys.executable).parent
@@ -29,11 +29,12 @@ import time
 from prefect import flow
 
 @flow
-def run_true(where: str = ""):
+def run_true(where: str = "", seconds: int = 0):
     if where:
         with open(where, "a") as file:
             file.write(f"{time.time()}\\n")
     subprocess.run(["true"], check=True)
+    time.sleep(seconds)
 """
 DEPLOY = """
 import sys
@@ -67,6 +68,14 @@ class Ours:
         with self.here.client() as client:
             client.create_queue(name, **fields)
 
+    def restart(self) -> float:
+        """Stop it and start it again: the seconds from the start until it is ready."""
+        self.daemon.stop()
+        began = time.perf_counter()
+        self.daemon = Daemon(self.here)
+        self.daemon.ready()
+        return time.perf_counter() - began
+
     def count(self, queue: str, status: str) -> int:
         with self.here.client() as client:
             return client.queue_stats(queue).get(status, 0)
@@ -88,8 +97,12 @@ def ours(folder: Path, *, workers: int = 4) -> Iterator[Ours]:
     with installation(folder, settings="") as here:
         text = here.config.read_text()
         here.config.write_text(text.replace("{workers: 4}", f"{{workers: {workers}}}"))
-        with running(here) as daemon:
-            yield Ours(here, daemon)
+        place = Ours(here, Daemon(here).ready())
+        try:
+            yield place
+        finally:
+            if place.daemon.process.poll() is None:
+                place.daemon.stop()
 
 
 class Stock:
@@ -149,10 +162,21 @@ class Stock:
     def worker_is_there(self) -> bool:
         return bool(self.client.post("/work_pools/bench/workers/filter", json={}).json())
 
+    def restart(self) -> float:
+        """Stop both and start them again: the seconds from the start until the worker is there."""
+        for program in self.programs:
+            program.terminate()
+            program.wait()
+        self.programs.clear()
+        began = time.perf_counter()
+        self.start_server()
+        self.start_worker()
+        return time.perf_counter() - began
+
     def set_pool(self, **fields: object) -> None:
         self.ask("PATCH", "/work_pools/bench", fields)
 
-    def create_run(self, **parameters: str) -> str:
+    def create_run(self, **parameters: str | int) -> str:
         body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
         path = f"/deployments/{self.deployment}/create_flow_run"
         return str(self.ask("POST", path, body).json()["id"])

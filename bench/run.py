@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from rich.table import Table
 
 from bench import command_line, daemon, enqueues, latency, memory, output, throughput, transfer, waiting_jobs
 from bench.figures import Figure, page
+from bench.site import Site, site
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 COMMAND = "make bench"
-Measure = Callable[..., Iterator[Figure]]
+Measure = Callable[[Site], Iterator[Figure]]
 MEASURES: Mapping[str, Measure] = {
     "throughput": throughput.measure,
     "latency": latency.measure,
@@ -45,11 +47,16 @@ def main() -> int:
 
 
 def measured(names: list[str], *, quick: bool) -> Iterator[Figure]:
-    for name in names:
-        with tempfile.TemporaryDirectory(prefix="batchd-bench-", ignore_cleanup_errors=True) as folder:
-            for figure in MEASURES[name](Path(folder), quick=quick):
+    with (
+        tempfile.TemporaryDirectory(prefix="batchd-bench-", ignore_cleanup_errors=True) as folder,
+        site(Path(folder), quick=quick) as place,
+    ):
+        for name in names:
+            began = time.monotonic()
+            for figure in MEASURES[name](place):
                 print(f"{figure.what}: {figure.ours} {figure.ratio}", file=sys.stderr, flush=True)
                 yield figure
+            print(f"({name}: {time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
 
 
 def show(figures: list[Figure]) -> None:

@@ -8,31 +8,31 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import httpx
 
 from bench.figures import Figure, at_least, below
-from bench.places import Ours, Stock, ours, stock, until
+from bench.places import Ours, Stock, until
+from bench.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
     jobs: int = 120
-    stock_jobs: int = 6
+    stock_jobs: int = 4
     rounds: int = 5
 
 
 QUICK = Sizes(jobs=6, stock_jobs=1, rounds=1)
 
 
-def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
-    sizes = QUICK if quick else Sizes()
-    with stock(folder / "stock") as theirs:
+def measure(site: Site) -> Iterator[Figure]:
+    sizes = QUICK if site.quick else Sizes()
+    with site.stock() as theirs:
         stock_rates = {limit: stock_rate(theirs, limit, sizes.stock_jobs * limit) for limit in (1, 4)}
-    with ours(folder / "ours", workers=4) as place:
+    with site.ours(workers=4) as place:
         for limit, least in ((1, 60), (4, 30)):
             rates = our_rates(place, f"limit{limit}", limit, sizes.jobs)
             for words, rate in (("done", rates.done), ("Completed in Prefect", rates.shown)):

@@ -1,4 +1,4 @@
-"""One big file and many small ones to a machine behind SSH, ours beside OpenSSH's own programs, in turns."""
+"""One big file and many small ones to a machine behind SSH, ours beside OpenSSH's scp, in turns."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from batchd_infra.file_transfer import FileTransfer
 from batchd_infra.ssh import SshConnection
 from bench.figures import Figure, at_least
+from bench.site import Site
 from tests.sshd import Sshd, running_sshd
 
 BIG_BYTES = 256 << 20
@@ -19,11 +20,12 @@ SMALL_FILES = 1000
 ROUNDS = 3
 
 
-def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
-    """Whatever connects anew each time, as scp and sftp do, has the connection in its time; ours too."""
-    rounds, files = (1, 20) if quick else (ROUNDS, SMALL_FILES)
+def measure(site: Site) -> Iterator[Figure]:
+    """scp connects anew each time, so its connection is in its time; ours too."""
+    rounds, files = (1, 20) if site.quick else (ROUNDS, SMALL_FILES)
+    folder = site.folder()
     big, small = folder / "big", folder / "small"
-    big.write_bytes(os.urandom(1 << 20) * ((4 << 20 if quick else BIG_BYTES) >> 20))
+    big.write_bytes(os.urandom(1 << 20) * ((4 << 20 if site.quick else BIG_BYTES) >> 20))
     small.mkdir()
     for number in range(files):
         (small / f"{number}").write_bytes(os.urandom(SMALL_BYTES))
@@ -34,19 +36,17 @@ def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
         ours, theirs = _in_turns(
             rounds,
             lambda: _ours(sshd, big, there / "ours"),
-            lambda: _run("scp", sshd, "-q", str(big), f"127.0.0.1:{there}/scp"),
+            lambda: _scp(sshd, str(big), f"127.0.0.1:{there}/scp"),
         )
         yield at_least("one big file to a host", mib / ours, mib / theirs, 0.8, unit="MB/s", name="scp")
-        batch = folder / "batch"
-        batch.write_text(f"-mkdir {there}/sftp\nput -r {small}/. {there}/sftp\n")
         total = files * SMALL_BYTES / 1e6
         ours, theirs = _in_turns(
             rounds,
             lambda: _ours(sshd, small, there / f"small{time.monotonic_ns()}"),
-            lambda: _run("sftp", sshd, "-q", "-b", str(batch), "127.0.0.1"),
+            lambda: _scp(sshd, "-r", str(small), f"127.0.0.1:{there}/scp{time.monotonic_ns()}"),
         )
         what = f"{files} files of {SMALL_BYTES / 1000:g} kB to a host"
-        yield at_least(what, total / ours, total / theirs, 1.0, unit="MB/s", name="sftp -b")
+        yield at_least(what, total / ours, total / theirs, 1.0, unit="MB/s", name="scp -r")
 
 
 def _in_turns(rounds: int, ours: Callable[[], None], theirs: Callable[[], None]) -> tuple[float, float]:
@@ -68,8 +68,8 @@ def _ours(sshd: Sshd, local: Path, remote: Path) -> None:
         connection.close()
 
 
-def _run(program: str, sshd: Sshd, *words: str) -> None:
+def _scp(sshd: Sshd, *words: str) -> None:
     options = ["-F", "none", "-P", str(sshd.port), "-i", str(sshd.key)]
     for option in (f"UserKnownHostsFile={sshd.known_hosts}", "BatchMode=yes", "StrictHostKeyChecking=yes"):
         options += ["-o", option]
-    subprocess.run([program, *options, *words], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["scp", "-q", *options, *words], check=True, stdout=subprocess.DEVNULL)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 from zoneinfo import ZoneInfo
 
@@ -16,25 +15,30 @@ from batchd_api.planner import plan
 from batchd_api.world import WorldStore
 from batchd_flows.job_types import COMMAND, JobTypes
 from bench.figures import Figure, at_most
-from bench.places import Ours, ours, until
+from bench.mirror_lag import lag
+from bench.places import Ours, until
+from bench.site import Site
 
 FEW, MANY = 100, 100_000
 MOST = 1.5
 
 
-def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
-    many = 1000 if quick else MANY
+def measure(site: Site) -> Iterator[Figure]:
+    many = 1000 if site.quick else MANY
     seconds: dict[int, dict[str, float]] = {}
     for count in (FEW, many):
-        with ours(folder / str(count)) as place:
-            place.create_queue("full", enabled=False)
-            fill(place, "full", count)
-            seconds[count] = looked_at(place, 3 if quick else 15)
+        with site.ours() as place:
+            queue = f"waiting{count}"
+            place.create_queue(queue, enabled=False)
+            fill(place, queue, count)
+            behind = lag(place, queue, count)
+            seconds[count] = looked_at(place, queue, 3 if site.quick else 31)
     for words, theirs in seconds[FEW].items():
         yield at_most(
             f"{words}, {many} waiting", seconds[many][words] * 1000, theirs * 1000, MOST,
             unit="ms", name=f"{FEW} waiting",
         )  # fmt: skip
+    yield behind
 
 
 def fill(place: Ours, queue: str, count: int) -> None:
@@ -43,7 +47,7 @@ def fill(place: Ours, queue: str, count: int) -> None:
         first = client.enqueue(queue, "command", {"command": "true"}).id
     with closing(sqlite3.connect(place.here.state / "batchd.db", timeout=60)) as database, database:
         columns = [row[1] for row in database.execute("pragma table_info(jobs)")]
-        kept = ", ".join(name for name in columns if name not in ("id", "seq"))
+        kept = ", ".join(name for name in columns if name not in ("id", "seq", "mirrored"))
         database.execute(
             f"insert into jobs (seq, {kept}) with recursive n(i) as (select 1 union all select i + 1 from n "
             f"where i < ?) select seq + i, {kept} from jobs, n where id = ?",
@@ -54,11 +58,11 @@ def fill(place: Ours, queue: str, count: int) -> None:
     until("the copies to be seen", lambda: place.count(queue, "new") >= count)
 
 
-def looked_at(place: Ours, times: int) -> dict[str, float]:
+def looked_at(place: Ours, queue: str, times: int) -> dict[str, float]:
     with place.here.client() as client:
         asked: dict[str, Callable[[], object]] = {
             "GET /stats": client.stats,
-            "the first page of a list": lambda: client.jobs("full", limit=100),
+            "the first page of a list": lambda: client.jobs(queue, limit=100),
             "a decision of the planner": planner(place),
         }
         return {words: median(timed(ask) for _ in range(times)) for words, ask in asked.items()}
