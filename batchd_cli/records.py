@@ -312,6 +312,19 @@ class Permission(Record):
     host_name: str | None = None
 
 
+class Myself(Record):
+    """Who asks, and what they may do."""
+
+    name: str
+    permissions: tuple[Permission, ...] = ()
+
+    @classmethod
+    def _value(cls, name: str, value: object) -> object:
+        if name == "permissions" and isinstance(value, list):
+            return tuple(Permission.from_json(one) for one in value)
+        return super()._value(name, value)
+
+
 class Metric(Record):
     """One metric; which figures it has depends on its kind (c counter, g gauge, l label, d distribution)."""
 

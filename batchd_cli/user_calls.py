@@ -2,11 +2,14 @@
 
 from batchd_cli.calls import Calls, make_path
 from batchd_cli.errors import ProtocolError
-from batchd_cli.records import Permission
+from batchd_cli.records import Myself, Permission
 
 
 class UserCalls(Calls):
     """Who may do what."""
+
+    def whoami(self) -> Myself:
+        return Myself.from_json(self._get("/whoami"))
 
     def users(self) -> list[str]:
         return self._names("/user")

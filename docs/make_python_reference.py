@@ -16,6 +16,7 @@ from typing import Any
 import batchd_flows
 from batchd_cli import client, errors, job_calls
 from batchd_cli.handle import JobHandle
+from batchd_cli.record import Record
 
 PAGE = Path(__file__).parent / "reference" / "python.md"
 
@@ -24,10 +25,10 @@ INTRODUCTION = """\
 
 <!-- Written by docs/make_python_reference.py from the code; do not edit. -->
 
-Two modules are meant for programs of yours: `batchd_cli.client`, the REST interface as a class (HTTP only: it
+Two packages are meant for programs of yours: `batchd_cli`, the REST interface as a class (HTTP only: it
 loads no Prefect and no database), and `batchd_flows`, job types as Prefect flows ([flows.md](../flows.md)).
 
-    from batchd_cli.client import Client, basic
+    from batchd_cli import Client, basic
 
     with Client("http://localhost:9681", auth=basic("me", "secret")) as manager:
         job = manager.enqueue("night", "command", {"command": "make"}).wait()
@@ -60,11 +61,18 @@ def client_part() -> Iterator[str]:
 def record_part() -> Iterator[str]:
     yield "## Records\n\nFrozen; the names are those of the REST interface.\n"
     for name in client.__all__:
-        record = getattr(client, name)
-        if is_dataclass(record) and record is not JobHandle:
-            keys = ", ".join(f"`{one.name}`" for one in fields(record))
-            yield f"- **{name}**: {keys}"
+        keys = fields_of(getattr(client, name))
+        if keys:
+            about = said(getattr(client, name)).replace("\n", " ")
+            yield f"- **{name}**: {', '.join(f'`{key}`' for key in keys)}{'. ' + about if about else ''}"
     yield ""
+
+
+def fields_of(thing: Any) -> list[str]:
+    """Of a record, or of a dataclass that is given; none of anything else."""
+    if inspect.isclass(thing) and issubclass(thing, Record):
+        return list(thing._names)
+    return [one.name for one in fields(thing)] if is_dataclass(thing) and thing is not JobHandle else []
 
 
 def keyword_part() -> Iterator[str]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from batchd_api.routes.table import ROUTES, Route
 from batchd_cli.client import Client, Period, Permission, Schedule
 
 from .conftest import COMMAND_TYPE, JOB, QUEUE, Manager
@@ -17,6 +18,13 @@ RESULT = {"job_id": 17, "time": "2026-11-24T03:00:00.000000Z", "exit_code": 0, "
 OPENING = {"begin": "2026-11-24T21:00:00.000000Z", "end": None}
 COUNT = {"time": "2026-11-24T21:00:00.000000Z", "queue": "night", "status": "New", "jobs": 2}
 HEALTH = {"alive": True, "database": "ok", "prefect": "ok", "dispatchers": 1}
+GRANT = {
+    "user_name": "anna",
+    "permission": "ViewJobs",
+    "queue_name": None,
+    "type_name": None,
+    "host_name": None,
+}
 DRY: dict[str, object] = {
     "command": "true",
     "host": None,
@@ -77,6 +85,7 @@ CALLS: list[tuple[str, object, Callable[[Client], object]]] = [
     ("POST /host/h/drain", "done", lambda client: client.drain_host("h")),
     ("POST /host/h/resume", "done", lambda client: client.resume_host("h")),
     ("POST /host/h/test", TESTED, lambda client: client.test_host("h")),
+    ("GET /whoami", {"name": "anna", "permissions": [GRANT]}, lambda client: client.whoami()),
     ("GET /user", ["anna"], lambda client: client.users()),
     ("POST /user", "bob", lambda client: client.create_user("bob", "pw")),
     ("PUT /user/bob", "done", lambda client: client.set_password("bob", "pw")),
@@ -110,9 +119,33 @@ def test_a_path_of_the_contract_has_its_method(
     assert [(one.method, one.path) for one in manager.requests] == [(method, path)]
 
 
+# For browsers and for Prometheus; a job's stream is `follow`, which has tests of its own.
+NO_METHODS = {
+    "GET /",
+    "GET /monitor",
+    "GET /docs",
+    "GET /openapi.json",
+    "GET /metrics",
+    "GET /job/{job_id}/stream",
+}
+
+
+def test_every_path_of_the_manager_has_its_method() -> None:
+    def pattern(route: Route) -> str:
+        return f"{route.method} " + re.sub(r"\{\w+\}", r"[^/?]+", route.path) + r"(\?.*)?"
+
+    lines = [line for line, _, _ in CALLS]
+    without = {
+        f"{route.method} {route.path}"
+        for route in ROUTES
+        if not any(re.fullmatch(pattern(route), line) for line in lines)
+    }
+    assert without == NO_METHODS
+
+
 def test_every_public_method_is_among_them(request: pytest.FixtureRequest) -> None:
     source = request.path.read_text()
-    own = {"close", "authenticate", "handle", "submit", "follow", "move_job", "prioritize_job"}
+    own = {"close", "authenticate", "handle", "follow", "move_job", "prioritize_job"}
     own |= {"configured", "output_is_cut"}
     public = {name for name in dir(Client) if not name.startswith("_")} - own - {"output_size_bytes"}
     assert public - set(re.findall(r"client\.(\w+)\(", source)) == set()
