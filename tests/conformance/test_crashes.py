@@ -98,6 +98,7 @@ async def truth_after_a_kill(folder: Path, step: int) -> tuple[bool, int | None]
     """Whether the supervisor was killed before it had come to its end, and the exit code that is known."""
     here = place(folder, step)
     was_killed = killed_at(here, step)
+    group = group_of(here.folder)
     outcome, said = await recovered(here)
     assert here.starts() <= 1, f"step {step}: it ran twice"
     if outcome.exit_code is None:
@@ -108,7 +109,14 @@ async def truth_after_a_kill(folder: Path, step: int) -> tuple[bool, int | None]
         assert truth == (EXIT_CODE, None, b"out\n", 1), f"step {step}"
     assert not here.folder.exists(), f"step {step}"
     wait_until(lambda: not processes_of(here.folder), 20, f"the last process of step {step}")
+    assert group is None or not group.is_dir(), f"step {step}: its control group is left"
     return was_killed, outcome.exit_code
+
+
+def group_of(folder: Path) -> Path | None:
+    """The control group that its supervisor has made, or was about to make."""
+    text = (folder / "group").read_text().strip() if (folder / "group").exists() else ""
+    return Path(text) if text else None
 
 
 def processes_of(folder: Path) -> list[str]:
