@@ -13,6 +13,7 @@ import yaml
 
 from batchd_api.admin import main as batchd_admin
 from batchd_api.daemon import main as batchd
+from batchd_api.settings import load_settings
 from batchd_cli.main import cli as batch
 from tests.documents.blocks import blocks, steps
 from tests.packaging import ROOT
@@ -94,3 +95,12 @@ def test_a_block_is_of_a_kind_that_is_looked_at(page: Path) -> None:
             compile(block.text, str(page), "exec")
         elif block.kind == "console":
             steps(block)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=of_a_page)
+def test_a_batchd_yaml_that_a_page_shows_is_read_without_a_complaint(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page):
+        if block.file and Path(block.file).name == "batchd.yaml":
+            path = tmp_path / "batchd.yaml"
+            path.write_text(block.text)
+            assert load_settings(path, {"HOME": "/home/ann"}).problems == (), f"line {block.line}"
