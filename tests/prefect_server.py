@@ -10,6 +10,8 @@ from pathlib import Path
 
 from batchd_flows.server import EmbeddedServer, ServerSettings, load_or_create_auth_string
 
+START_SECONDS = 240.0  # on a machine with much else to do
+
 
 @dataclass(frozen=True, kw_only=True)
 class PrefectServer:
@@ -36,11 +38,11 @@ def server_settings(home: Path, port: int | None = None, **overrides: str) -> Se
 
 
 @contextmanager
-def running_prefect_server(**overrides: str) -> Iterator[PrefectServer]:
+def running_prefect_server(home: Path | None = None, **overrides: str) -> Iterator[PrefectServer]:
     """`overrides` are PREFECT_* settings of the server."""
     with tempfile.TemporaryDirectory(prefix="batchd-prefect-", ignore_cleanup_errors=True) as directory:
-        settings = server_settings(Path(directory), **overrides)
-        server = EmbeddedServer(settings)
+        settings = server_settings(home or Path(directory), **overrides)
+        server = EmbeddedServer(settings, start_seconds=START_SECONDS)
         asyncio.run(server.start())
         try:
             yield PrefectServer(

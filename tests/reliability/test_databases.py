@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.acceptance.harness import PASSWORD, USER, Installation, until
-from tests.prefect_server import PrefectServer
+from tests.prefect_server import PrefectServer, running_prefect_server
 from tests.reliability.harness import Site, site
 from tests.small_disk import SmallDisk, small_disk
 
@@ -129,6 +129,49 @@ def test_b4_an_end_on_a_disk_that_others_filled_is_recorded_when_there_is_room(
     here.status(number, "Failed")
     (attempt,) = here.attempts(number)
     assert (attempt.exit_code, attempt.output_cut) == (7, True)
+
+
+@contextmanager
+def without_spare_room(file: Path) -> Iterator[None]:
+    """What is written into this SQLite file needs new room: its log is empty, and cannot be used again."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+
+        def emptied() -> bool:
+            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+
+        until(60, "a moment without readers", emptied)
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM flow_run").fetchall()
+        yield
+
+
+@pytest.mark.timeout(900)  # a server of its own
+def test_b5_a_job_that_ends_while_prefects_disk_is_full_is_shown_so_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    with (
+        small_disk(tmp_path / "prefect", "48m") as disk,
+        running_prefect_server(disk.path / "home") as server,
+        site(tmp_path / "here", server) as here,
+    ):
+        here.start().ready()
+        ends, fails = (here.witness(between=f"{here.until_told()}; exit {code}") for code in (0, 5))
+        for number in (ends, fails):
+            here.states(number, "Running")
+        with without_spare_room(server.home / "prefect.db"):
+            disk.fill()
+            here.tell()
+            here.status(ends, "Done")
+            here.status(fails, "Failed")
+            asked = here.witness()
+            until(90, "it is noticed", lambda: "Prefect does not answer" in here.said())
+            assert {run["state_name"] for run in here.prefect("/flow_runs/filter", {})} == {"Running"}
+            disk.free()
+        here.states(ends, "Completed")
+        here.states(fails, "Failed")
+        here.status(asked, "Done")
+        assert sorted(here.starts()) == [ends, fails, asked]
 
 
 @pytest.mark.parametrize("damage", ["header", pytest.param("text", marks=pytest.mark.slow), "read-only"])
