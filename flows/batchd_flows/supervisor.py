@@ -69,7 +69,7 @@ class Launch:
     """A command, complete. `script` is run by the program its first line names, else by /bin/sh.
 
     `environment` is all that the command sees, but for PWD, the mark, and a default PATH where none is given.
-    `output_limit_bytes` is per stream, rounded up to 512. `run_as`: a user of that machine, where not ours.
+    `output_limit_bytes` is per stream, rounded up to 512.
     """
 
     folder: Path
@@ -80,7 +80,6 @@ class Launch:
     silence_seconds: float | None = None
     kill_after_seconds: float = 10
     output_limit_bytes: int | None = None
-    run_as: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
