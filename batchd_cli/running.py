@@ -13,6 +13,7 @@ from batchd_cli.text import visible
 
 INTERRUPTED = 130
 USAGE = 2
+TAKES_COMMANDS = ("enqueue", "run")
 
 
 def run(group: click.Group, arguments: Sequence[str], common: Common | None = None) -> int:
@@ -25,6 +26,8 @@ def run(group: click.Group, arguments: Sequence[str], common: Common | None = No
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
+        if isinstance(error, click.NoSuchOption) and not common.quiet:
+            _say_whose(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -48,6 +51,14 @@ def _say(error: BatchError, common: Common) -> None:
         return
     for hint in filter(None, (_near(error, common), error.hint)):
         click.echo(f"Hint: {visible(hint)}", err=True)
+
+
+def _say_whose(error: click.NoSuchOption) -> None:
+    """Where a command of the system is written, the option may be that command's."""
+    name = error.ctx.info_name if error.ctx else None
+    if name in TAKES_COMMANDS:
+        line = f"batch {name} -- COMMAND {error.option_name} …"
+        click.echo(f"Hint: -- before a command leaves its options alone: {line}", err=True)
 
 
 def _near(error: BatchError, common: Common) -> str | None:

@@ -21,12 +21,14 @@ def command(session: Session, /, dry_run: bool, **options: Any) -> None:
     """Put a job into a queue; prints the new job's id.
 
     VALUEs fill the type's parameters in order; -p wins. For the type "command" the last parameter takes
-    all the rest. Write -- before a command that has options of its own.
+    all the rest, joined with spaces as ssh does it: what a shell shall keep together needs quotes of its own.
+    Write -- before a command that has options of its own.
 
     \b
     Examples:
       batch enqueue echo hello world
       batch enqueue -q night -- rsync -a /data backup:
+      batch enqueue -- sh -c "'cd /data && make'"
       batch enqueue -t blender -p input=scene.blend -p frame=7
       batch enqueue --at "tomorrow 6:00" -n "weekly report" make report
       batch enqueue --dry-run -q night make      what would run, where and when

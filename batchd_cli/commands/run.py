@@ -24,6 +24,7 @@ def command(session: Session, /, **options: Any) -> int:
     \b
     Examples:
       batch run make test
+      batch run -- pytest -x tests
       batch run -q night -t blender scene.blend && echo rendered
     """
     order = placed(session, Ordered(**options))

@@ -133,6 +133,14 @@ def test_a_parameter_without_a_name_is_a_usage_error(batch: Batch, types: Manage
     assert batch("enqueue", "-p", "=x").code == 2
 
 
+@pytest.mark.parametrize("name", ["enqueue", "run"])
+def test_an_option_of_the_command_itself_gets_a_hint_how_to_write_it(name: str, batch: Batch) -> None:
+    done = batch(name, "sh", "-c", "make")
+    assert (done.code, done.out) == (2, "")
+    assert f"Hint: -- before a command leaves its options alone: batch {name} -- COMMAND -c …" in done.err
+    assert "Hint" not in batch("ls", "-X").err
+
+
 def test_chdir_is_sent_from_here(
     batch: Batch, types: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
