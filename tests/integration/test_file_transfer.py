@@ -6,15 +6,21 @@ import hashlib
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batchd_infra import folder_copies
+from batchd_infra import file_transfer, folder_copies
 from batchd_infra.file_transfer import FileTransfer, TransferCut, TransferFailed
-from batchd_infra.sftp_pipeline import CAREFUL_REQUEST_BYTES, REQUEST_BYTES, request_bytes
+from batchd_infra.sftp_pipeline import (
+    CAREFUL_REQUEST_BYTES,
+    REQUEST_BYTES,
+    read_pieces,
+    request_bytes,
+    write_pieces,
+)
 from batchd_infra.ssh import SshConnection
 from tests.sshd import Sshd, running_sshd
 from tests.tcp_proxy import CutAfter, Pass, TcpProxy, tcp_proxy
@@ -90,6 +96,56 @@ def test_a_file_comes_there_and_back_with_its_mode(
     assert (there / "copy").stat().st_mode & 0o777 == 0o750
     assert (tmp_path / "back").stat().st_mode & 0o777 == 0o750
     assert [path.name for path in there.iterdir()] == ["copy"]
+
+
+def damaged(pieces: Callable[..., Iterator[bytes]]) -> Callable[..., Iterator[bytes]]:
+    """As by a bad disk: the right size, and one byte is another."""
+
+    def flipped(*given: Any) -> Iterator[bytes]:
+        for number, piece in enumerate(pieces(*given)):
+            yield bytes([piece[0] ^ 1]) + piece[1:] if number == 0 else piece
+
+    return flipped
+
+
+def damaged_writing(file: Any, pieces: Iterator[bytes], size: int) -> Iterator[int]:
+    return write_pieces(file, damaged(iter)(pieces), size)
+
+
+def test_a_checksum_that_is_asked_for_finds_what_the_size_does_not(
+    transfer: FileTransfer, tmp_path: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = some_file(tmp_path / "file")
+    (there / "copy").write_text("old")
+    monkeypatch.setattr(file_transfer, "write_pieces", damaged_writing)
+    with pytest.raises(TransferFailed, match="checksums differ") as raised:
+        transfer.put(local, f"{there}/copy", checksum=True)
+    assert raised.value.path == str(local)
+    assert (there / "copy").read_text() == "old"
+    transfer.put(local, f"{there}/copy")
+    assert (there / "copy").stat().st_size == local.stat().st_size
+    (tmp_path / "back").write_text("old")
+    monkeypatch.setattr(file_transfer, "read_pieces", damaged(read_pieces))
+    with pytest.raises(TransferFailed, match="checksums differ") as raised:
+        transfer.get(f"{there}/copy", tmp_path / "back", checksum=True)
+    assert raised.value.path == f"{there}/copy"
+    assert (tmp_path / "back").read_text() == "old"
+
+
+def test_a_checksum_that_differs_in_a_folder_is_found_by_the_file_s_name(
+    transfer: FileTransfer, tmp_path: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = some_folder(tmp_path / "folder")
+    some_folder(there / "folder")
+    wrong = "find . -type f -name run.sh -exec sh -c 'echo 0$(sha256sum \"$1\" | cut -c2-)' - {} \\;"
+    others = "find . -type f ! -name run.sh -exec sha256sum {} +"
+    monkeypatch.setattr(folder_copies, "_SUMS", f"{others} && {wrong}")
+    with pytest.raises(TransferFailed, match=r"deep/deeper/run\.sh"):
+        transfer.put(folder, f"{there}/copy", checksum=True)
+    assert not (there / "copy").exists()
+    with pytest.raises(TransferFailed, match=r"deep/deeper/run\.sh"):
+        transfer.get(f"{there}/folder", tmp_path / "back", checksum=True)
+    assert not (tmp_path / "back").exists()
 
 
 def test_an_empty_file_is_a_file(transfer: FileTransfer, tmp_path: Path, there: Path) -> None:
