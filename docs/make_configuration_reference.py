@@ -29,7 +29,7 @@ from batchd_infra.ec2_settings import Ec2Settings
 from batchd_infra.fake_controller import FakeSettings
 from batchd_infra.hosts import Host
 from batchd_infra.libvirt_domain import LibvirtSettings
-from batchd_infra.linode_settings import LinodeSettings
+from batchd_infra.linode_settings import MACHINE_KEYS, LinodeSettings
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "sample-configs"
@@ -83,7 +83,7 @@ def keys_of(sample: Path) -> Iterator[Key]:
     said: list[str] = []
     sections: list[str] = []
     for line in sample.read_text(encoding="utf-8").splitlines():
-        if found := re.fullmatch(r"(#?)((?:  )*)([a-z_]+):(?: (.*))?", line):
+        if found := re.fullmatch(r"(#?)((?:  )*)([a-z_0-9]+):(?: (.*))?", line):
             depth, is_set = len(found[2]) // 2, not found[1]
             sections[depth:] = [found[3]]
             yield Key(
@@ -189,6 +189,7 @@ def file_keys(record: type) -> set[str]:
 
 
 def controllers() -> Iterator[str]:
+    yield from below_the_controllers_name()
     yield "## controllers/NAME.yaml\n\nWhat starts and stops machines. `driver` and what it takes:\n"
     for name, record in CONTROLLERS.items():
         keys = [key for key in shown_keys(SAMPLES / "controllers" / f"{name}.yaml") if key.place not in ("name", "driver")]  # fmt: skip
@@ -197,6 +198,20 @@ def controllers() -> Iterator[str]:
         )
         yield f"### driver: {driver}\n"
         yield from table(record, keys)
+
+
+def below_the_controllers_name() -> Iterator[str]:
+    yield "### Under the name of its controller\n"
+    yield "| driver | key | default | |\n|---|---|---|---|"
+    for name, known in (("ec2", {"address"}), ("linode", MACHINE_KEYS)):
+        sample = SAMPLES / "hosts" / f"{name}-worker.yaml"
+        keys = [key for key in shown_keys(sample) if key.place.startswith(f"{name}.")]
+        assert {key.place.partition(".")[2] for key in keys} == known
+        for key in keys:
+            assert key.sentence, f"the sample says nothing of {key.place}"
+            default = "needed to make one" if key.is_set else "—"
+            yield f"| {name} | `{key.place.partition('.')[2]}` | {default} | {key.sentence} |"
+    yield ""
 
 
 def client() -> Iterator[str]:

@@ -36,7 +36,7 @@ def uncommented(name: str, tmp_path: Path) -> Path:
     lines = (SAMPLES / name).read_text().splitlines()
     path = tmp_path / Path(name).name
     path.write_text(
-        "\n".join(re.sub(r"^( *)#((?: {2,})?[a-z_]+:( |$))", r"\1\2", line) for line in lines) + "\n"
+        "\n".join(re.sub(r"^( *)#((?: {2,})?[a-z_0-9]+:( |$))", r"\1\2", line) for line in lines) + "\n"
     )
     return path
 
