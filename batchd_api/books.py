@@ -91,20 +91,26 @@ class Books:
         with self._database.read() as connection:
             return [QueueEntry(**row) for row in connection.execute(query).mappings()]
 
-    def due(self, limit: int, without: Collection[int] = ()) -> list[int]:
-        """Jobs whose runs do not show their rows: ends first, then what runs, then what waits, by `seq`."""
+    def due(self, limit: int, without: Collection[int] = (), *, urgent_first: bool = False) -> list[int]:
+        """Jobs whose runs do not show their rows: ends first, then what runs, then what waits, by `seq`.
+
+        `urgent_first`: what waits only where nothing else is due; it is looked for at a price.
+        """
         changed = jobs.c.version != jobs.c.mirrored
         found: list[int] = []
         with self._database.read() as connection:
             for statuses in (ENDS, (JobStatus.PROCESSING, JobStatus.WAITING)):
                 query = select(jobs.c.id).where(changed, jobs.c.status.in_(statuses)).order_by(jobs.c.id)
                 found += connection.execute(query.limit(limit + len(without))).scalars()
+            found = [job_id for job_id in found if job_id not in without]
+            if urgent_first and found:
+                return found[:limit]
             names = connection.execute(select(queues.c.name).order_by(queues.c.name)).scalars().all()
             ahead = [self._ahead(connection, name) for name in names]
         # One of each queue in turn, so that a long queue does not hide the others.
         longest = max((len(ids) for ids in ahead), default=0)
         in_turn = [ids[place] for place in range(longest) for ids in ahead if place < len(ids)]
-        return [job_id for job_id in (*found, *in_turn) if job_id not in without][:limit]
+        return [*found, *(job_id for job_id in in_turn if job_id not in without)][:limit]
 
     def _ahead(self, connection: Connection, queue_name: str) -> list[int]:
         """Of those that stand in line first, the ones due. A query a status, so that each reads one index."""
@@ -170,18 +176,23 @@ class Books:
                 insert(flow_runs).values(**values, queue_name=run.queue_name, shown=run.shown, gone=not there)
             )
 
-    def note_shown(self, run_id: str, shown: str) -> None:
+    def note_shown(self, run_id: str, shown: str, level: tuple[int, int] | None = None) -> None:
+        """`level`: the job and the version that Prefect shows with that, whole."""
         with self._database.write() as connection:
             connection.execute(update(flow_runs).where(flow_runs.c.id == run_id).values(shown=shown))
+            if level is not None:
+                _note_mirrored(connection, *level)
 
-    def note_removed(self, run_id: str) -> None:
+    def note_removed(self, run_id: str, level: tuple[int, int] | None = None) -> None:
         with self._database.write() as connection:
             connection.execute(delete(flow_runs).where(flow_runs.c.id == run_id))
+            if level is not None:
+                _note_mirrored(connection, *level)
 
     def note_mirrored(self, job_id: int, version: int) -> None:
         """Prefect shows this version; a later one stays due."""
         with self._database.write() as connection:
-            connection.execute(update(jobs).where(jobs.c.id == job_id).values(mirrored=version))
+            _note_mirrored(connection, job_id, version)
 
     def unlogged(self) -> list[int]:
         """Attempts with output that their Prefect log lacks: asked once, at start."""
@@ -228,6 +239,10 @@ class Books:
                 .where(attempts.c.id == attempt_id)
                 .values(logged_output_id=last_output_id, logged_bytes=logged_bytes)
             )
+
+
+def _note_mirrored(connection: Connection, job_id: int, version: int) -> None:
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(mirrored=version))
 
 
 def _backlog_head(attempt_id: int) -> Any:

@@ -52,6 +52,7 @@ IDLE_SECONDS = 5.0  # a look without being woken
 LONGEST_PAUSE_SECONDS = 5.0
 STUCK_SECONDS = 60.0
 WINDOWS_SECONDS = 10.0
+WAITING_SECONDS = 1.0
 MOST_ROUNDS = 4  # a run made anew, then its states
 
 
@@ -90,6 +91,7 @@ class Mirror:
         self._watch = watch
         self._windows = windows
         self._windows_at = 0.0
+        self._waiting_at = 0.0
         self._logs = RunLogs(books, orchestrator, limit_bytes=log_limit_bytes)
         self._artifacts = artifacts
         self._changed = changed
@@ -192,7 +194,7 @@ class Mirror:
         await self._show_windows()
         now = time.monotonic()
         self._stuck = {job: until for job, until in self._stuck.items() if until > now}
-        for job_id in await asyncio.to_thread(self._books.due, BATCH, frozenset(self._stuck)):
+        for job_id in await self._due(now):
             await self._show_patiently(job_id)
             worked = True
             await self._serve_claims()
@@ -204,6 +206,15 @@ class Mirror:
         if self._artifacts is not None:
             worked = await self._artifacts.step(is_idle=not worked) or worked
         return worked
+
+    async def _due(self, now: float) -> list[int]:
+        """While jobs start and end all the time, what waits is shown now and then: most of it is soon old."""
+        waiting_too = now >= self._waiting_at
+        if waiting_too:
+            self._waiting_at = now + WAITING_SECONDS
+        return await asyncio.to_thread(
+            self._books.due, BATCH, frozenset(self._stuck), urgent_first=not waiting_too
+        )
 
     async def _follow(self) -> bool:
         """Another dispatcher's mirror shows the rows; claims and output are of what runs here."""
@@ -308,15 +319,22 @@ class Mirror:
             if entry is None:
                 return True
             actions = reconcile(entry.row, entry.runs)
+            creates = any(isinstance(action, Create) for action in actions)  # what is new may want more
+            level = None if creates else (job_id, entry.version)
+            noted = False
             for action in actions:
-                if not await self._carry_out(entry, action):
+                last = level if action is actions[-1] else None
+                if not await self._carry_out(entry, action, last):
                     return False
-            if not any(isinstance(action, Create) for action in actions):  # what is new may want more
-                await asyncio.to_thread(self._books.note_mirrored, job_id, entry.version)
+                noted = last is not None and not isinstance(action, Remove)
+            if level is not None:
+                if not noted:
+                    await asyncio.to_thread(self._books.note_mirrored, *level)
                 return True
         return False
 
-    async def _carry_out(self, entry: Entry, action: Action) -> bool:
+    async def _carry_out(self, entry: Entry, action: Action, level: tuple[int, int] | None) -> bool:
+        """`level` is noted with what the action has shown, in one transaction."""
         if isinstance(action, Create):
             return await self._create(entry, action) is not None
         if isinstance(action, Remove):
@@ -325,9 +343,10 @@ class Mirror:
         try:
             shown = await self._write_state(UUID(action.run_id), action)
         except RunGone:
-            await asyncio.to_thread(self._books.note_removed, action.run_id)
-            return isinstance(action, End)  # what has ended needs no new run
-        await asyncio.to_thread(self._books.note_shown, action.run_id, shown)
+            has_ended = isinstance(action, End)  # then it needs no new run
+            await asyncio.to_thread(self._books.note_removed, action.run_id, level if has_ended else None)
+            return has_ended
+        await asyncio.to_thread(self._books.note_shown, action.run_id, shown, level)
         if self._artifacts is not None and isinstance(action, End):
             self._artifacts.ended(action.run_id)
         return True

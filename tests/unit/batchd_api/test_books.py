@@ -71,6 +71,14 @@ def test_ends_come_first_then_what_runs_then_what_waits(here, books):
     assert books.due(20) == []
 
 
+def test_what_waits_can_be_left_until_nothing_else_is_due(here, books):
+    waiting, running, ended = here.enqueue(), status(here, "Processing"), status(here, "Failed")
+    assert books.due(20, urgent_first=True) == [ended, running]
+    assert books.due(20, {ended, running}, urgent_first=True) == [waiting]
+    shown(here, ended, running)
+    assert books.due(20, urgent_first=True) == [waiting]
+
+
 def test_what_cannot_be_shown_now_hides_nothing_behind_it(here, books):
     waiting, running, ended = here.enqueue(), status(here, "Processing"), status(here, "Failed")
     assert books.due(20, {ended}) == [running, waiting]
@@ -117,6 +125,17 @@ def test_a_change_after_the_look_stays_due(here, books):
     books.note_mirrored(job_id, entry.version)
     assert books.due(20) == [job_id]
     books.note_mirrored(job_id, entry.version + 1)
+    assert books.due(20) == []
+
+
+@pytest.mark.parametrize("note", ["note_shown", "note_removed"])
+def test_what_is_shown_and_that_it_is_all_are_noted_together(here, books, note):
+    job_id = here.enqueue()
+    entry = books.entry(job_id)
+    arguments = ("one", "COMPLETED") if note == "note_shown" else ("one",)
+    getattr(books, note)(*arguments)
+    assert books.due(20) == [job_id]
+    getattr(books, note)(*arguments, (job_id, entry.version))
     assert books.due(20) == []
 
 
