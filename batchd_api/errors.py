@@ -52,10 +52,11 @@ class UnknownInBody(Invalid):
 
 
 class StartOutsideSchedule(Invalid):
-    """The start time {time} lies outside the schedule "{schedule}" of queue "{queue}"."""
+    """The start time {time} lies outside the schedule "{schedule}" of queue "{queue}"{then}."""
 
-    def __init__(self, time: str, schedule: str, queue: str) -> None:
-        BatchdError.__init__(self, time=time, schedule=schedule, queue=queue)
+    def __init__(self, time: str, schedule: str, queue: str, opens: str | None = None) -> None:
+        then = "" if opens is None else f", which opens next at {opens}"
+        BatchdError.__init__(self, time=time, schedule=schedule, queue=queue, then=then)
 
 
 class NotAuthenticated(BatchdError):

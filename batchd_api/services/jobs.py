@@ -36,12 +36,12 @@ from batchd_api.services.notices import stored
 from batchd_api.services.places import place_of
 from batchd_api.services.queues import lock_queue
 from batchd_api.statuses import AttemptState, JobStatus
-from batchd_api.times import format_time
 from batchd_api.world import usable_schedule
 from batchd_flows.account import UserElsewhere
 from batchd_flows.job_types import JobType, ParameterError, resolve_params
-from batchd_flows.windows import Schedule, is_open
+from batchd_flows.windows import Schedule, is_open, next_opening
 
+PEOPLES_TIME = "%Y-%m-%d %H:%M"  # of the installation's zone
 UNDER_WAY = (JobStatus.WAITING, JobStatus.PROCESSING)
 
 
@@ -212,9 +212,12 @@ class Jobs:
         """A time in the past means now, and now is always accepted: the job waits for the window."""
         if start is None or start <= now:
             return
-        schedule = usable_schedule(queue.schedule_name, queue.weekdays, queue.time)
-        if not isinstance(schedule, Schedule) or not is_open(schedule, start, self._ground.zone):
-            raise StartOutsideSchedule(str(format_time(start)), queue.schedule_name, queue.name)
+        schedule, zone = usable_schedule(queue.schedule_name, queue.weekdays, queue.time), self._ground.zone
+        opens = next_opening(schedule, start, zone) if isinstance(schedule, Schedule) else None
+        if not isinstance(schedule, Schedule) or not is_open(schedule, start, zone):
+            at = f"{start.astimezone(zone):{PEOPLES_TIME}}"
+            then = f"{opens.astimezone(zone):{PEOPLES_TIME}}" if opens else None
+            raise StartOutsideSchedule(at, queue.schedule_name, queue.name, then)
 
 
 def _row(connection: Connection, job_id: int, *, lock: bool = False) -> Any:
