@@ -40,6 +40,7 @@ __all__ = [
     "server_environment",
 ]
 
+MOST_DOUBLINGS = 3  # of the time that a start may take
 START_SECONDS = 120.0  # 9–20 s were measured on an idle machine
 ORPHAN_SECONDS = 10.0
 STOP_SECONDS = 10.0
@@ -77,6 +78,7 @@ class EmbeddedServer:
         self._marker_file = settings.home / "server.json"
         self._child: subprocess.Popen[bytes] | None = None
         self._misses = 0
+        self._slow_starts = 0  # since the last that came to its end
         self._turn = asyncio.Lock()
 
     @property
@@ -137,13 +139,19 @@ class EmbeddedServer:
         if not await _comes_free(self.port):
             raise PortTaken(self.port)
         marker = self._spawn()
-        if not await self._answers_in_time(marker, self._start_seconds):
+        if not await self._answers_in_time(marker, self._patience()):
+            self._slow_starts += marker.is_alive()
             await self._give_up(marker)
+        self._slow_starts = 0
+
+    def _patience(self) -> float:
+        """Seconds for a start. More each time they were too few: a busy machine would else never see one."""
+        return self._start_seconds * 2 ** min(self._slow_starts, MOST_DOUBLINGS)
 
     def _patience_with_orphan(self) -> float:
         """Seconds to wait for a server found running: the rest of its start, or a little after that."""
         age = time.time() - self._marker_file.stat().st_mtime
-        return max(ORPHAN_SECONDS, self._start_seconds - max(age, 0.0))
+        return max(ORPHAN_SECONDS, self._patience() - max(age, 0.0))
 
     def _living(self) -> ServerMarker | None:
         self._bury()

@@ -116,6 +116,23 @@ async def test_a_server_that_cannot_start_says_what_its_log_says(tmp_path: Path)
     assert not (tmp_path / "server.json").exists()
 
 
+async def test_a_start_that_was_given_up_too_early_is_given_more_time_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    async def too_slow(_self: EmbeddedServer, _marker: ServerMarker, seconds: float) -> bool:
+        given.append(seconds)
+        return False
+
+    monkeypatch.setattr(EmbeddedServer, "_answers_in_time", too_slow)
+    server = EmbeddedServer(server_settings(tmp_path), start_seconds=10)
+    for _ in range(5):
+        with pytest.raises(ServerDidNotStart):
+            await server.start()
+    assert given == [10, 20, 40, 80, 80]
+
+
 async def test_its_whole_life(tmp_path: Path) -> None:
     """Killed: started again. Hung: replaced. Another secret: replaced. Ended: nothing stays."""
     settings = server_settings(tmp_path, free_port())
