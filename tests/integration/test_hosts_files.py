@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
 from batchd_flows.job_types import JobType, OnFail, RetryWhen
 from batchd_flows.parameters import Parameter, ParameterType
 from batchd_infra.file_roots import FileRoots
-from tests.dispatching import Daemon, until
+from tests.dispatching import Daemon, person, until
 from tests.jobs_on_hosts import Build, daemons_on
 from tests.machine_park import SshdMachine, machine_park
 from tests.prefect_server import PrefectServer
@@ -76,6 +79,21 @@ async def test_files_go_there_and_back_and_equal_names_never_meet(build, box, tm
     assert b"batchd: copied" in daemon.output(jobs[0])
     await until(lambda: not any((box.home / "in").iterdir()), "what was there is removed")
     await until(lambda: not any((box.home / "out").iterdir()), "and what came back")
+
+
+async def test_how_a_copy_went_stands_in_prefect_s_log_of_the_run_too(build, prefect_server, tmp_path):
+    daemon = await build()
+    (tmp_path / "source").write_text("scene")
+    job = copy(daemon, tmp_path / "source", tmp_path / "result")
+    await daemon.status(job, "Done")
+    (run,) = daemon.runs(job)
+    logs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run.id)]))
+    async with person(prefect_server) as client, asyncio.timeout(60):
+        said = ""
+        while not ("copied" in said and "result from box" in said):
+            said = "\n".join(record.message for record in await client.read_logs(logs))
+            await asyncio.sleep(0.1)
+    assert f"batchd: copied {tmp_path}/source to box: 5 bytes" in said
 
 
 async def test_what_a_command_writes_straight_into_the_output_directory_is_found_too(build, box, tmp_path):
