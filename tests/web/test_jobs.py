@@ -252,8 +252,8 @@ def test_progress_is_shown_where_a_job_has_some(tabs, shared) -> None:
 
     tab.page.route(re.compile(r"/queue/night/jobs|/job/\d+$"), with_progress)
     tab.open("/#/queue/night")
-    expect(tab.row("running")).to_contain_text("42 % · ends 12:35")
+    expect(tab.row("running")).to_contain_text("42 % · ends about 12:35")
     tab.row("running").get_by_role("link").click()
-    tab.sees("42 % · frame 100 of 240 · ends 12:35")
+    tab.sees("42 % · frame 100 of 240 · ends about 12:35")
     tab.page.unroute_all(behavior="wait")
     tab.is_clean()
