@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
@@ -17,9 +18,10 @@ def sweep(connection: Connection) -> list[str]:
     return _enable(connection)
 
 
-def look_at(connection: Connection, queue_name: str) -> None:
+def look_at(connection: Connection, queue: Any) -> None:
     """The same for one queue, whose row the caller holds."""
-    _enable(connection, queues.c.name == queue_name)
+    if not queue.enabled and queue.autostart_job_count is not None:
+        _enable(connection, queues.c.name == queue.name)
 
 
 def _enable(connection: Connection, *where: ColumnElement[bool]) -> list[str]:

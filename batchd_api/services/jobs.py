@@ -76,7 +76,7 @@ class Jobs:
                 **asdict(new.limits),
             }
             job_id = int(connection.execute(insert(jobs).values(values).returning(jobs.c.id)).scalar_one())
-            autostart.look_at(connection, queue_name)
+            autostart.look_at(connection, queue)
         self._ground.changed()
         return job_id
 
