@@ -41,10 +41,11 @@ def upgrade_db(config: Path | None, dry_run: bool) -> None:
 
     The daemon does the same when it starts.
     """
-    with _unused(config) as database:
-        if dry_run:
+    if dry_run:
+        with opened_database(config) as database:  # the daemon may go on: it is asked before it is stopped
             click.echo(upgrade_in_words(database))
-            return
+        return
+    with _unused(config) as database:
         before, after = upgraded(database)
     click.echo("The database was up to date." if before == after else f"The database is at revision {after}.")
 

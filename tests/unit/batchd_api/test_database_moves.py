@@ -169,6 +169,14 @@ def test_what_a_daemon_uses_is_not_changed_below_it(
     assert "in use by the dispatcher far-away" in said(admin(*named), 2)
 
 
+def test_what_an_upgrade_will_do_is_said_while_the_daemon_runs(
+    admin: Admin, filled: Installation, state: Path
+) -> None:
+    with (state / "manager.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "nothing is to be done" in said(admin("upgrade-db", "--dry-run"))
+
+
 def test_upgrade_db_says_first_what_it_will_do(admin: Admin, state: Path) -> None:
     path = state / "batchd.db"
     with closing(Database(f"sqlite:///{path}")) as database:
