@@ -155,6 +155,16 @@ def installation(url: str = "sqlite://") -> Iterator[Installation]:
 
 
 @contextmanager
+def opened_installation(url: str) -> Iterator[Installation]:
+    """That is there already, and is as this version wants it."""
+    database = Database(url)
+    try:
+        yield Installation(database)
+    finally:
+        database.close()
+
+
+@contextmanager
 def copied_installation(template: Path) -> Iterator[Installation]:
     """In memory, and without the migrations: they would take most of a small test's time."""
     database = Database("sqlite://")

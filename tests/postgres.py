@@ -37,6 +37,15 @@ class Postgres:
         engine.dispose()
         return self._url(name)
 
+    def copy_of(self, url: str) -> str:
+        """The URL of a new database with everything that is in that one, to which nobody is connected."""
+        name, template = f"t{uuid4().hex[:12]}", url.rsplit("/", 1)[1]
+        engine = create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        engine.dispose()
+        return self._url(name)
+
     def _url(self, database: str) -> str:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/{database}"
 

@@ -53,7 +53,7 @@ class Database:
             self.engine.connect() as connection,
         ):
             if not self.is_sqlite:  # else each query there would see a moment of its own
-                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+                connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
 

@@ -10,9 +10,12 @@ from tests.ground import installation
 ORIGINS = ("https://web.example/", "https://other.example")
 
 
-@pytest.fixture(scope="module")
-def facade(tmp_path_factory):
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def facade(request, tmp_path_factory):
+    """On PostgreSQL too, in the slow tier."""
     url = f"sqlite:///{tmp_path_factory.mktemp('facade') / 'batchd.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").new_database()
     with installation(url) as here, running(here, allowed_origins=ORIGINS) as facade:
         facade.users.create("root", "secret", superuser=True)
         facade.users.create("nobody", "secret")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ground import Installation, copied_installation, installation
+from tests.ground import Installation, copied_installation, installation, opened_installation
+from tests.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
@@ -15,9 +16,24 @@ def installation_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return path
 
 
-@pytest.fixture
-def here(installation_file: Path) -> Iterator[Installation]:
-    with copied_installation(installation_file) as made:
+@pytest.fixture(scope="session")
+def installation_on_server(postgres: Postgres) -> str:
+    url = postgres.new_database()
+    with installation(url):
+        return url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def here(request: pytest.FixtureRequest) -> Iterator[Installation]:
+    """Everything that is asked of the database is asked of PostgreSQL too, in the slow tier."""
+    if request.param == "sqlite":
+        with copied_installation(request.getfixturevalue("installation_file")) as made:
+            yield made
+        return
+    if (marker := request.node.get_closest_marker("sqlite_only")) is not None:
+        pytest.skip(marker.kwargs["reason"])
+    template = request.getfixturevalue("installation_on_server")
+    with opened_installation(request.getfixturevalue("postgres").copy_of(template)) as made:
         yield made
 
 

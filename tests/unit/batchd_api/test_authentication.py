@@ -101,6 +101,7 @@ def test_g3_an_unknown_user_costs_as_many_checks_as_a_wrong_password(authenticat
         assert users.checks == before + 1
 
 
+@pytest.mark.sqlite_only(reason="it times passwords, not databases")
 @pytest.mark.parametrize("old_hash", [False, True])
 def test_g3_an_unknown_user_takes_as_long_as_a_wrong_password(here, users, old_hash):
     """30 of each in turn, in the thread's own time, so that other programs do not count; the best of some."""

@@ -278,6 +278,7 @@ def plans(database: Database) -> Iterator[list[str]]:
 SMALL = ("queues", "dispatchers", "schedules", "installation", "hosts", "constant row")
 
 
+@pytest.mark.sqlite_only(reason="it reads plans of SQLite's")
 def test_what_is_asked_again_and_again_never_walks_through_a_whole_table(here, books):
     recorder = Recorder(here.database)
     world = WorldStore(here.database, here.ground.job_types, {}, here.ground.zone)
@@ -314,6 +315,7 @@ def test_what_lives_is_what_has_no_final_state(here, books):
     assert set(books.live_runs()) == {*Shown, "WaitingForWindow"} - FINAL
 
 
+@pytest.mark.sqlite_only(reason="it counts what SQLite is asked")
 def test_a_step_with_nothing_to_do_asks_little(here, books):
     with plans(here.database) as steps:
         books.due(20)
