@@ -140,44 +140,41 @@ def test_c4_output_has_no_hole_though_prefect_is_away_while_it_comes(shared: Sit
     assert shared.output(number) == b"".join(b"%d\n" % line for line in range(1, 2001))
 
 
-def goes_on_unseen(here: Site, daemon: Forked, number: int) -> None:
+def goes_on_unseen(here: Site) -> tuple[int, Forked, str]:
+    """A job whose host's file has been removed since it began: its number, the daemon, what the file said."""
+    first = here.start().ready()
+    number = running(here)
+    text = host_file(here).read_text()
+    host_file(here).unlink()
+    first.kill()
+    daemon = here.start()
+
     def said() -> bool:
         assert daemon.process.poll() is None, daemon.terminal()
         return f"job {number} runs on unseen until the file is back" in here.said()
 
     until(60, f"a word about job {number}; {here.said()}", said)
     assert here.job(number).status == "Processing"
+    return number, daemon, text
 
 
 def test_h6_a_job_whose_host_s_file_is_removed_goes_on_and_is_found_when_it_is_back(here: Site) -> None:
-    first = here.start().ready()
-    number = running(here)
-    text = host_file(here).read_text()
-    host_file(here).unlink()
-    first.kill()
-    second = here.start()
-    goes_on_unseen(here, second, number)
+    number, daemon, text = goes_on_unseen(here)
     host_file(here).write_text(text)
-    second.kill()
+    daemon.kill()
     here.tell()
     here.start()
     here.status(number, "Done")
     assert here.output(number) == b"one\ntwo\n"
-    assert here.starts() == [number]
+    assert here.starts(number) == [number]
 
 
 def test_h6_it_can_be_cancelled_meanwhile_and_its_command_ends_when_the_file_is_back(here: Site) -> None:
-    first = here.start().ready()
-    number = running(here)
-    text = host_file(here).read_text()
-    host_file(here).unlink()
-    first.kill()
-    second = here.start()
-    goes_on_unseen(here, second, number)
+    number, daemon, text = goes_on_unseen(here)
     with here.client() as client:
         client.cancel_job(number)
     assert here.status(number, "Failed").reason_text == "cancelled by root"
     host_file(here).write_text(text)
-    second.kill()
+    daemon.kill()
     here.start()
     here.status(there(here), "Done")  # the host is in use again, so what is left there is looked at
