@@ -80,9 +80,13 @@ def there(here: Site, **fields: Any) -> int:
     return here.witness(**({"host_name": "box"} | fields))
 
 
-def running(here: Site, **fields: Any) -> int:
+def between(here: Site) -> str:
+    return f"echo one; {here.until_told()}; echo two"
+
+
+def running(here: Site) -> int:
     """A job that has begun there, and ends once it is told to."""
-    number = there(here, between=f"echo one; {here.until_told()}; echo two", **fields)
+    number = there(here, between=between(here))
     here.begun(number)
     here.status(number, "Processing")
     return number
@@ -102,8 +106,9 @@ def test_a5_a_dispatcher_killed_between_claim_and_start_starts_it_once_when_it_i
 def test_a5_one_killed_when_it_has_started_finds_it_again(here: Site) -> None:
     first = here.start(fail=[FailPoint(target=BEFORE_START.target, moment="after")])
     first.wait_until_it_answers()
-    number = running(here)
+    number = there(here, between=between(here))
     first.struck()
+    here.begun(number)
     here.start()
     here.tell()
     here.status(number, "Done")
