@@ -43,6 +43,7 @@ from batchd_flows.windows import Schedule, is_open, next_opening
 
 PEOPLES_TIME = "%Y-%m-%d %H:%M"  # of the installation's zone
 UNDER_WAY = (JobStatus.WAITING, JobStatus.PROCESSING)
+_INSERT = insert(jobs).returning(jobs.c.id)  # made once: every enqueue needs it
 
 
 class Jobs:
@@ -75,7 +76,7 @@ class Jobs:
                 "notify": stored(new.notify, self._ground.notify_targets) if new.notify else None,
                 **asdict(new.limits),
             }
-            job_id = int(connection.execute(insert(jobs).values(values).returning(jobs.c.id)).scalar_one())
+            job_id = int(connection.execute(_INSERT, values).scalar_one())
             autostart.look_at(connection, queue)
         self._ground.changed()
         return job_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from batchd_api.db.tables import jobs, permissions, queues, schedules
 from batchd_api.errors import Invalid, NeedsForce, QueueNotFound, UnknownInBody
@@ -120,15 +120,17 @@ class Queues:
         self._ground.changed()
 
 
+_LOCKED = (  # made once: every enqueue asks
+    select(queues, schedules.c.weekdays, schedules.c.time)
+    .join_from(queues, schedules)
+    .where(queues.c.name == bindparam("queue"))
+    .with_for_update(of=queues)
+)
+
+
 def lock_queue(connection: Connection, name: str) -> Any:
     """The queue's row with its schedule's `weekdays` and `time`; nobody else changes its order meanwhile."""
-    query = (
-        select(queues, schedules.c.weekdays, schedules.c.time)
-        .join_from(queues, schedules)
-        .where(queues.c.name == name)
-        .with_for_update(of=queues)
-    )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_LOCKED, {"queue": name}).one_or_none()
     if row is None:
         raise QueueNotFound(name)
     return row
