@@ -32,6 +32,8 @@ from batchd_api.file_access import file_roots
 from batchd_api.metric_keeping import MetricKeeper
 from batchd_api.old_database import refuse_originals
 from batchd_api.options import FacadeOptions
+from batchd_api.outbox import Outbox
+from batchd_api.page_url import page_url
 from batchd_api.parts import Parts
 from batchd_api.retention import MetricRetention
 from batchd_api.services.health import NOT_EMBEDDED, ServerState
@@ -194,6 +196,9 @@ async def _serve(parts: Parts, tasks: list[asyncio.Task[object]], wake: Callable
             changed=partial(_wake_from_a_thread, loop, wake),
             variables=settings.variables,
             file_roots=parts.file_roots,
+            outbox=Outbox(
+                parts.database, parts.job_types, tuple(settings.notify.targets), page_url(settings)
+            ),
             prefect_state=prefect.sentence if settings.prefect.api_url is None else lambda: NOT_EMBEDDED,
         )
     )

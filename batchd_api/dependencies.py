@@ -16,10 +16,11 @@ from starlette.concurrency import run_in_threadpool
 
 from batchd_api.authentication import Authenticator
 from batchd_api.bodies import parse_object, read_body
-from batchd_api.errors import JobNotFound, NotFound, NotPermitted, PermissionNotFound
+from batchd_api.errors import JobNotFound, NotFound, NotPermitted, PermissionNotFound, WrongToken
 from batchd_api.gate import INNER_SLASH
 from batchd_api.permissions import Access, Caller, Right, Scope
 from batchd_api.prometheus import Prometheus
+from batchd_api.services.attempt_reports import AttemptReports
 from batchd_api.services.choices import Choices
 from batchd_api.services.follow import Follower
 from batchd_api.services.health import Health
@@ -57,6 +58,7 @@ class Services:
     choices: Choices
     hosts: HostStates
     health: Health
+    attempt_reports: AttemptReports
     web_client: WebClient
     body_limit_bytes: int
     prometheus: Prometheus
@@ -73,7 +75,9 @@ class Guard:
     async def __call__(self, request: Request) -> None:
         if self.access.scope is Scope.OPEN or self._is_open_scrape(request):
             return
-        if not await run_in_threadpool(self._let_in_who_is_known, request):
+        if self.access.scope is Scope.ATTEMPT:
+            await run_in_threadpool(_check_token, request)
+        elif not await run_in_threadpool(self._let_in_who_is_known, request):
             services = _services(request)
             # Checks of passwords wait among themselves: they never hold the threads of other requests.
             verify = partial(services.authenticator.verify, request.headers, _peer(request))
@@ -93,6 +97,14 @@ class Guard:
         request.state.caller = caller
         if self.access.right is not None:
             _JUDGES[self.access.scope](caller, self.access.right, request, _services(request))
+
+
+def _check_token(request: Request) -> None:
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    attempt_id = attempt_id_of(request.path_params["attempt_id"])
+    if kind.lower() != "bearer":
+        raise WrongToken
+    _services(request).attempt_reports.check(attempt_id, token.strip())
 
 
 def _peer(request: Request) -> str | None:
@@ -145,6 +157,13 @@ def job_id_of(path_part: str) -> int:
         raise NotFound("job", name_of(path_part))
     if int(path_part) < 1:
         raise JobNotFound(int(path_part))
+    return int(path_part)
+
+
+def attempt_id_of(path_part: str) -> int:
+    """Whatever is no execution has no token either."""
+    if not _ID.fullmatch(path_part) or int(path_part) < 1:
+        raise WrongToken
     return int(path_part)
 
 

@@ -22,13 +22,15 @@ from batchd_api.launches import CannotLaunch, Launches, Look, NoLongerPermitted
 from batchd_api.mirror import CancelledInPrefect, Mirror
 from batchd_api.planner_lease import SEEK_SECONDS
 from batchd_api.planning import Planning
+from batchd_api.pool_runs import PoolRuns
 from batchd_api.progress_notes import WRITE_SECONDS, AttemptProgress, ProgressNotes
 from batchd_api.recorder import Attempt, OldToken, Recorder
 from batchd_api.statuses import AttemptState, Reason, ReasonCode
 from batchd_api.stored import stored
 from batchd_api.world import beat
+from batchd_flows.errors import FlowsError
 from batchd_flows.job_types import JobTypes, OnFail
-from batchd_flows.orchestrator_records import OrchestratorRefused
+from batchd_flows.orchestrator_records import OrchestratorRefused, PoolGone
 from batchd_flows.patience import LOST_AFTER_SECONDS, MachineLost, Patience, ask
 from batchd_flows.run import NOT_STARTED, Chunk, Outcome, Position, Run
 from batchd_flows.supervisor import Launch, Machine, RunState, SupervisorError
@@ -60,6 +62,7 @@ class Dispatcher:
         queues: Sequence[str] | None = None,
         counts: DispatchCounts,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        pool_runs: PoolRuns,
         progress: ProgressNotes | None = None,
     ) -> None:
         self.name = name
@@ -70,6 +73,7 @@ class Dispatcher:
         self._mirror = mirror
         self._hosts = hosts
         self._workers = workers
+        self._pool_runs = pool_runs
         self._queues = list(queues) if queues is not None else None
         self._clock = clock
         self.counts = counts
@@ -196,7 +200,7 @@ class Dispatcher:
             self._cares[attempt.id].cancel()
             await self._end(attempt, Outcome(exit_code=None, reason="cancelled before it started"))
             return
-        if self._hosts.stop_copying(attempt):
+        if attempt.work_pool is not None or self._hosts.stop_copying(attempt):
             return
         try:
             machine = await stored(self._hosts.machines.of, attempt.host_name)
@@ -222,6 +226,9 @@ class Dispatcher:
         if attempt is None:
             return
         try:
+            if attempt.work_pool is not None:
+                await self._perform_elsewhere(attempt)
+                return
             machine = await stored(self._hosts.machines.of, attempt.host_name)
             if await self._has_started(attempt, machine):
                 await self._follow(attempt, machine, None)
@@ -248,6 +255,23 @@ class Dispatcher:
             await self._end(attempt, Outcome(exit_code=None, reason=f"outcome unknown: {error}"))
         else:
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _perform_elsewhere(self, attempt: Attempt) -> None:
+        """By a worker of another work pool, which reports to the manager."""
+        try:
+            if not await self._pool_runs.has_begun(attempt):
+                if not await self._may_start(attempt):
+                    return
+                await self._pool_runs.prepare(attempt)
+            outcome = await self._pool_runs.follow(attempt)
+        except CannotLaunch as error:
+            outcome = Outcome(exit_code=None, reason=str(error))
+        except (OrchestratorRefused, PoolGone) as error:
+            log.error("job %d waits: %s", attempt.job_id, error)  # noqa: TRY400  its sentence says it whole
+            await stored(self._recorder.give_back, attempt, self._refusal(error))
+            return
+        if outcome is not None:
+            await self._end(attempt, outcome)
 
     async def _has_started(self, attempt: Attempt, machine: Machine) -> bool:
         """Its command was started before; a crash may have come before that was written down."""
@@ -300,7 +324,7 @@ class Dispatcher:
             await self._end(attempt, Outcome(exit_code=None, reason="cancelled before it started"))
         return look is Look.GO
 
-    def _refusal(self, error: OrchestratorRefused) -> Reason:
+    def _refusal(self, error: FlowsError) -> Reason:
         until = self._clock() + timedelta(seconds=REFUSED_SECONDS)
         return Reason(code=ReasonCode.PREFECT_DOWN, text=str(error), until=until)
 

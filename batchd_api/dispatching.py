@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from batchd_api.artifact_books import ArtifactBooks
+from batchd_api.attempt_orders import AttemptOrders
 from batchd_api.books import Books
 from batchd_api.dispatch_counts import DispatchCounts
 from batchd_api.dispatcher import Dispatcher
@@ -28,6 +29,7 @@ from batchd_api.page_url import page_url
 from batchd_api.parts import Parts
 from batchd_api.planner_lease import PlannerLease
 from batchd_api.planning import ALONE_SECONDS, Planning
+from batchd_api.pool_runs import PoolRuns
 from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.progress_notes import ProgressNotes
@@ -170,6 +172,13 @@ def build_dispatching(
         queues=settings.dispatcher.queues,
         counts=counts,
         clock=clock,
+        pool_runs=PoolRuns(
+            orchestrator,
+            AttemptOrders(database=database, launches=launches),
+            recorder,
+            installation_id=parts.installation_id,
+            manager_url=page_url(settings),
+        ),
         progress=ProgressNotes(database, parts.job_types),
     )
     wakers.dispatcher = dispatcher.wake

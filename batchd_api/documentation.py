@@ -23,6 +23,8 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/queue/{name}"): {"enabled": False},
     ("POST", "/queue/{name}"): {"type": "command", "params": {"command": "echo", "args": "hello"}},
     ("PUT", "/job/{job_id}"): {"priority": "first"},
+    ("POST", "/attempt/{attempt_id}/output"): {"stream": "stdout", "offset": 0, "data": "aGVsbG8K"},
+    ("POST", "/attempt/{attempt_id}/exit"): {"exit_code": 0},
     ("POST", "/schedule"): {"name": "night", "time": [{"begin": "22:00:00", "end": "06:00:00"}]},
     ("PUT", "/schedule/{name}"): {"weekdays": ["Monday", "Friday"]},
     ("POST", "/user"): {"name": "ann", "password": "correct horse"},

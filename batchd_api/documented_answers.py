@@ -28,6 +28,9 @@ REFUSES_BY_STATE = frozenset(
         ("POST", "/job/{job_id}/cancel"),
         ("POST", "/host/{name}/stop"),
         ("POST", "/host/{name}/test"),
+        ("GET", "/attempt/{attempt_id}"),
+        ("POST", "/attempt/{attempt_id}/output"),
+        ("POST", "/attempt/{attempt_id}/exit"),
     }
 )
 PAGES = frozenset({("GET", "/"), ("GET", "/monitor")})  # of a web client that may lack them
@@ -51,8 +54,9 @@ MEDIA_TYPES: dict[tuple[str, str], str] = {
 _MOMENT = "2026-11-24T22:00:04.120000Z"
 _QUEUE = {
     "name": "night", "title": "Renders of the night", "enabled": True, "schedule_name": "night",
-    "host_name": None, "autostart_job_count": None, "max_jobs": 2, "run_as": None, "open": False,
-    "next_change": _MOMENT, "expected_end": None, "notify": ["queue-empty:ops"],
+    "host_name": None, "autostart_job_count": None, "max_jobs": 2, "run_as": None,
+    "work_pool": None, "open": False, "next_change": _MOMENT, "expected_end": None,
+    "notify": ["queue-empty:ops"],
 }  # fmt: skip
 _JOB = {
     "id": 17, "queue": "night", "type": "command", "seq": 3, "user_name": "ann",
@@ -116,6 +120,16 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("GET", "/job/{job_id}"): _JOB,
     ("GET", "/job/{job_id}/results"): _RESULTS,
     ("GET", "/job/{job_id}/results/last"): _RESULTS[-1],
+    ("GET", "/attempt/{attempt_id}"): {
+        "script": "echo hello",
+        "environment": {"BATCHD_JOB_ID": "17"},
+        "working_directory": None,
+        "timeout_seconds": None,
+        "silence_seconds": None,
+        "kill_after_seconds": 10,
+        "output_limit_bytes": 1073741824,
+    },
+    ("POST", "/attempt/{attempt_id}/output"): {"wanted": True},
     ("GET", "/schedule"): [
         {"name": "night", "weekdays": None, "time": [{"begin": "22:00:00", "end": "06:00:00"}]}
     ],

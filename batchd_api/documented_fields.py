@@ -49,6 +49,10 @@ _QUEUE: Fields = {
         "type": ["string", "null"],
         "description": "its jobs' user on this machine; \"\": the daemon's",
     },
+    "work_pool": {
+        "type": ["string", "null"],
+        "description": 'of another type, whose workers run its jobs; "": dispatchers do',
+    },
     "notify": _NOTICES,
 }
 _JOB: Fields = {
@@ -70,6 +74,23 @@ _WINDOW: Fields = {"weekdays": _WEEKDAYS, "time": _PERIODS}
 _PASSWORD: Fields = {"password": _TEXT}
 
 BODIES: dict[tuple[str, str], tuple[Fields, tuple[str, ...]]] = {
+    ("POST", "/attempt/{attempt_id}/output"): (
+        {
+            "stream": {"enum": list(STREAMS)},
+            "offset": {"type": "integer", "minimum": 0, "description": "of the first byte in its stream"},
+            "data": {"type": "string", "description": "base64 of at most 65536 bytes; none: it has started"},
+            "cut": {"type": "boolean", "description": "what follows is not kept"},
+        },
+        (),
+    ),
+    ("POST", "/attempt/{attempt_id}/exit"): (
+        {
+            "exit_code": {"type": ["integer", "null"], "description": "minus the signal that ended it"},
+            "reason": _TEXT_OR_NULL,
+            "output_cut": {"type": "boolean"},
+        },
+        (),
+    ),
     ("POST", "/queue"): ({"name": _TEXT, **_QUEUE}, ("name",)),
     ("PUT", "/queue/{name}"): (_QUEUE, ()),
     ("POST", "/queue/{name}"): (

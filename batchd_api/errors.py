@@ -63,6 +63,10 @@ class NotAuthenticated(BatchdError):
     """Please log in: the user name or the password is wrong or missing."""
 
 
+class WrongToken(NotAuthenticated):
+    """The token is missing, or it is not this execution's."""
+
+
 class LoginDelayed(NotAuthenticated):
     """Too many failed logins: please wait {retry_after_seconds} seconds before the next one."""
 

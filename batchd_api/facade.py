@@ -25,8 +25,10 @@ from batchd_api.gate import Gate
 from batchd_api.host_ledger import host_phases
 from batchd_api.http_counts import HttpCounts, HttpMeter
 from batchd_api.options import FacadeOptions
+from batchd_api.outbox import Outbox
 from batchd_api.prometheus import Prometheus
 from batchd_api.routes.table import ROUTES
+from batchd_api.services.attempt_reports import AttemptReports
 from batchd_api.services.choices import Choices
 from batchd_api.services.follow import Follower
 from batchd_api.services.ground import Ground
@@ -66,6 +68,7 @@ class FacadeParts:
     prefect_state: Callable[[], str] = lambda: NOT_EMBEDDED
     passwords: Passwords | None = None
     file_roots: FileRoots = field(default_factory=FileRoots)
+    outbox: Outbox | None = None
 
 
 def create_facade(parts: FacadeParts) -> FastAPI:
@@ -133,6 +136,7 @@ def _services(parts: FacadeParts, counts: HttpCounts) -> Services:
         jobs=Jobs(ground),
         results=Results(ground),
         outputs=Outputs(ground),
+        attempt_reports=AttemptReports(ground, parts.outbox),
         follower=Follower(ground),
         schedules=Schedules(ground),
         stats=Stats(ground),

@@ -136,6 +136,7 @@ class Scope(StrEnum):
     OPEN = "open"  # no authentication
     SCRAPE = "scrape"  # authentication is enough; none, where `metrics.prometheus` is `open`
     USER = "user"  # authentication is enough
+    ATTEMPT = "attempt"  # the token of the execution named in the path, and nothing else
     ANY = "any"  # not tied to a queue
     QUEUE = "queue"  # the queue named in the path
     SELF = "self"  # none for the user named in the path

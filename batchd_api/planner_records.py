@@ -29,6 +29,7 @@ class QueueView:
     schedule: Schedule | BrokenSchedule
     max_jobs: int | None = None
     last_start: datetime | None = None
+    is_tied: bool = False  # to another work pool, whose workers are as many as they are
 
 
 @dataclass(kw_only=True, slots=True)  # never changed; to freeze it would cost most of a long queue's look
@@ -54,6 +55,7 @@ class BusyView:
     type_name: str
     dispatcher: str
     host_name: str | None = None
+    is_elsewhere: bool = False  # a worker of another work pool runs it: it takes none of the dispatcher's
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,10 +18,12 @@ class Room:
         self._type_limits = world.type_limits
         self._in_queue = Counter(busy.queue_name for busy in world.busy)
         self._held = Counter[str]()  # of those, the ones without a worker
-        self._in_dispatcher = Counter(busy.dispatcher for busy in world.busy)
+        self._in_dispatcher = Counter(busy.dispatcher for busy in world.busy if not busy.is_elsewhere)
         self._on_host = Counter(busy.host_name for busy in world.busy)
         self._of_type = Counter(
-            (_machine(busy.host_name, busy.dispatcher), busy.type_name) for busy in world.busy
+            (_machine(busy.host_name, busy.dispatcher), busy.type_name)
+            for busy in world.busy
+            if not busy.is_elsewhere
         )
 
     def queue_limit(self, queue_name: str) -> Reason | None:
@@ -37,7 +39,8 @@ class Room:
 
     def _no_worker(self, queue_name: str) -> Reason | None:
         serving = [dispatcher for dispatcher in self._dispatchers if dispatcher.serves(queue_name)]
-        if any(self._free(dispatcher) > 0 for dispatcher in serving):
+        is_tied = bool(serving) and self._queues[queue_name].is_tied
+        if is_tied or any(self._free(dispatcher) > 0 for dispatcher in serving):
             return None
         workers = sum(dispatcher.workers for dispatcher in serving)
         return Reason(code=ReasonCode.SLOTS, text=f"all {workers} workers are busy")
@@ -57,6 +60,9 @@ class Room:
         if obstacle:
             return obstacle
         serving = [d for d in self._dispatchers if d.serves(job.queue_name)]
+        if self._queues[job.queue_name].is_tied:
+            self._in_queue[job.queue_name] += 1
+            return Start(job_id=job.id, dispatcher=serving[0].name, host_name=None)
         fitting = [dispatcher for dispatcher in serving if not self._type_full(job, dispatcher)]
         free = [dispatcher for dispatcher in fitting if self._free(dispatcher) > 0]
         if job.host_name and fitting and self._is_coming(job):

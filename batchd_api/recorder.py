@@ -53,6 +53,7 @@ class Attempt:
     stdout_bytes: int
     stderr_bytes: int
     cancel_requested: bool
+    work_pool: str | None = None  # of another type: one of its workers runs it
 
     @property
     def folder_name(self) -> str:
@@ -303,4 +304,5 @@ def _attempt(row: RowMapping) -> Attempt:
         stdout_bytes=row["stdout_bytes"],
         stderr_bytes=row["stderr_bytes"],
         cancel_requested=row["cancel_requested_at"] is not None,
+        work_pool=row["work_pool"],
     )

@@ -83,6 +83,7 @@ class NewQueue:
     max_jobs: int | None = None
     notify: tuple[Notice, ...] = ()
     run_as: str | None = None
+    work_pool: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +146,7 @@ def new_queue(body: Mapping[str, Any]) -> NewQueue:
         max_jobs=_count(body, "max_jobs"),
         notify=_notices(body) or (),
         run_as=_run_as(body),
+        work_pool=text_in(body, "work_pool") or None,
     )
 
 
@@ -155,7 +157,7 @@ def _run_as(body: Mapping[str, Any]) -> str | None:
 
 def queue_change(body: Mapping[str, Any]) -> dict[str, Any]:
     """The columns to write. `max_jobs` null leaves the limit alone, as the contract says; 0 takes it away,
-    as an empty `run_as` does.
+    as an empty `run_as` or `work_pool` does.
     """
     values: dict[str, Any] = _host(body)
     given = {
@@ -171,6 +173,8 @@ def queue_change(body: Mapping[str, Any]) -> dict[str, Any]:
         values["max_jobs"] = max_jobs or None
     if text_in(body, "run_as") is not None:
         values["run_as"] = _run_as(body)
+    if (pool := text_in(body, "work_pool")) is not None:
+        values["work_pool"] = pool or None
     if (notices := _notices(body)) is not None:
         values["notify"] = notices
     return values

@@ -156,7 +156,7 @@ class WorldStore:
                 reason_text=None,
                 reason_until=None,
             )
-            .returning(jobs.c.attempt, jobs.c.queue_name)
+            .returning(jobs.c.attempt, jobs.c.queue_name, _WORK_POOL)
         ).one_or_none()
         if row is None:
             return None
@@ -168,6 +168,7 @@ class WorldStore:
                 queue_name=row.queue_name,
                 host_name=start.host_name,
                 dispatcher=start.dispatcher,
+                work_pool=row.work_pool,
                 state=AttemptState.TAKEN,
                 taken_at=seen.world.now,
             )
@@ -189,6 +190,7 @@ class WorldStore:
             enabled=row["enabled"],
             schedule=usable_schedule(row["schedule_name"], row["weekdays"], row["time"]),
             max_jobs=row["max_jobs"],
+            is_tied=row["work_pool"] is not None,
             last_start=self._last_start.get(row["name"]),
         )
 
@@ -216,6 +218,11 @@ def beat(database: Database, name: str, workers: int, queue_names: list[str] | N
     return bool(draining)
 
 
+# As the queue stands when the job is taken: later it may be tied to another pool, or to none.
+_POOL_OF_QUEUE = select(queues.c.work_pool).where(queues.c.name == jobs.c.queue_name)
+_WORK_POOL = _POOL_OF_QUEUE.scalar_subquery().label("work_pool")
+
+
 def _busy_rows(connection: Connection) -> list[RowMapping]:
     # A deleted job's tree may still be ending: its attempt holds the slot until it is gone.
     query = (
@@ -224,6 +231,7 @@ def _busy_rows(connection: Connection) -> list[RowMapping]:
             attempts.c.queue_name,
             attempts.c.dispatcher,
             attempts.c.host_name,
+            attempts.c.work_pool.is_not(None).label("is_elsewhere"),
             func.coalesce(jobs.c.type_name, "").label("type_name"),
         )
         .join_from(attempts, jobs, attempts.c.job_id == jobs.c.id, isouter=True)

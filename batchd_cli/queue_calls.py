@@ -16,7 +16,7 @@ class QueueCalls(Calls):
         return Queue.from_json(self._get(make_path("queue", name)))
 
     def create_queue(self, name: str, **fields: object) -> str:
-        """`title enabled schedule_name host_name autostart_job_count max_jobs run_as`; each has a default."""
+        """`title enabled schedule_name host_name autostart_job_count max_jobs run_as work_pool`."""
         return str(self._send("POST", "/queue", {"name": name, **fields}))
 
     def update_queue(self, name: str, **fields: object) -> None:

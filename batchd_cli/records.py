@@ -18,6 +18,7 @@ class Queue(Record):
     autostart_job_count: int | None = None
     max_jobs: int | None = None
     run_as: str | None = None
+    work_pool: str | None = None
     open: bool | None = None
     next_change: datetime | None = None
     expected_end: datetime | None = None

@@ -35,6 +35,7 @@ from a proxy that `manager.trusted_proxies` names.
 WHO = {
     Scope.OPEN: "anybody",
     Scope.USER: "whoever is logged in",
+    Scope.ATTEMPT: "whoever shows the execution's token, as `Authorization: Bearer TOKEN`",
     Scope.SCRAPE: "whoever is logged in; anybody with `metrics.prometheus: open`",
     Scope.ANY: "{} that is not tied to a queue",
     Scope.QUEUE: "{} for the queue",

@@ -117,6 +117,7 @@ queues = Table(
     Column("max_jobs", Integer),
     Column("notify", JSON(none_as_null=True)),  # list of {"event", "target"}; null = nobody is told
     Column("run_as", NAME),  # the user of its jobs on this machine; null = the dispatcher's
+    Column("work_pool", Text),  # of another type, whose workers run its jobs; null = the dispatchers do
 )
 
 jobs = Table(
@@ -189,6 +190,8 @@ attempts = Table(
     Column("progress_at", UtcDateTime),
     Column("progress_eta", UtcDateTime),
     Column("long_noted", Boolean, nullable=False, server_default="0"),  # somebody was told that it runs long
+    Column("work_pool", Text),  # whose worker runs it; null = its dispatcher does
+    Column("order", JSON(none_as_null=True)),  # the command as that worker gets it
     UniqueConstraint("job_id", "number"),
     sqlite_autoincrement=True,
 )

@@ -6,10 +6,23 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from batchd_api.permissions import Access, Right, Scope
-from batchd_api.routes import hosts, jobs, monitor, output, queues, root, schedules, stats, types, users
+from batchd_api.routes import (
+    attempts,
+    hosts,
+    jobs,
+    monitor,
+    output,
+    queues,
+    root,
+    schedules,
+    stats,
+    types,
+    users,
+)
 
 OPEN = Access(scope=Scope.OPEN)
 USER = Access(scope=Scope.USER)
+ATTEMPT = Access(scope=Scope.ATTEMPT)
 
 
 class Route(NamedTuple):
@@ -72,6 +85,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/job/{job_id}/results/last", jobs.last_result, _job(Right.VIEW_JOBS)),
     Route("GET", "/job/{job_id}/output", output.get_output, _job(Right.VIEW_JOBS)),
     Route("GET", "/job/{job_id}/stream", output.follow_job, _job(Right.VIEW_JOBS)),
+    Route("GET", "/attempt/{attempt_id}", attempts.get_order, ATTEMPT),
+    Route("POST", "/attempt/{attempt_id}/output", attempts.add_output, ATTEMPT),
+    Route("POST", "/attempt/{attempt_id}/exit", attempts.report_exit, ATTEMPT),
     Route("GET", "/schedule", schedules.list_schedules, _any(Right.VIEW_SCHEDULES)),
     Route("POST", "/schedule", schedules.create_schedule, _any(Right.MANAGE_SCHEDULES)),
     Route("PUT", "/schedule/{name}", schedules.change_schedule, _any(Right.MANAGE_SCHEDULES)),

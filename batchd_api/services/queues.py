@@ -20,6 +20,7 @@ from batchd_api.statuses import JobStatus
 from batchd_api.times import format_time
 from batchd_api.world import usable_schedule
 from batchd_flows.account import UserElsewhere
+from batchd_flows.names import POOL_PREFIX
 from batchd_flows.windows import Schedule, is_open, next_change
 
 FIELDS = (
@@ -31,6 +32,7 @@ FIELDS = (
     "autostart_job_count",
     "max_jobs",
     "run_as",
+    "work_pool",
 )
 
 _WITH_WINDOWS = select(queues, schedules.c.weekdays, schedules.c.time).join_from(queues, schedules)
@@ -72,8 +74,9 @@ class Queues:
         host = None if new.host_name is None else self._ground.known_host(new.host_name)
         if host is not None:
             caller.require(Right.CREATE_JOBS, queue=new.name, place=Place(name=host))
-        if new.run_as is not None:
+        if new.run_as is not None or new.work_pool is not None:
             caller.require(Right.SUPER_USER)
+        _check_pool(new.work_pool, host, new.run_as)
         _check_user(new.run_as, host)
         values = {field: getattr(new, field) for field in FIELDS} | {"host_name": host}
         values["notify"] = stored(new.notify, self._ground.notify_targets)
@@ -96,8 +99,10 @@ class Queues:
                 caller.require(Right.CREATE_JOBS, queue=name, place=Place(name=values["host_name"]))
             if "schedule_name" in values:
                 _check_schedule(connection, values["schedule_name"])
-            if values.get("run_as", row.run_as) != row.run_as:
-                caller.require(Right.SUPER_USER)  # whoever may say this may become anybody on this machine
+            after = {key: values.get(key, getattr(row, key)) for key in ("run_as", "work_pool", "host_name")}
+            if (after["run_as"], after["work_pool"]) != (row.run_as, row.work_pool):
+                caller.require(Right.SUPER_USER)  # whoever may say this may become anybody, or run anywhere
+            _check_pool(after["work_pool"], after["host_name"], after["run_as"])
             _check_user(values.get("run_as", row.run_as), values.get("host_name", row.host_name))
             if values:
                 connection.execute(update(queues).where(queues.c.name == name).values(values))
@@ -148,6 +153,18 @@ def _row(connection: Connection, name: str) -> Any:
     if row is None:
         raise QueueNotFound(name)
     return row
+
+
+def _check_pool(work_pool: str | None, host: str | None, run_as: str | None) -> None:
+    """Where a job of a tied queue runs, and as whom, is up to the workers of that pool."""
+    if work_pool is None:
+        return
+    if work_pool.startswith(POOL_PREFIX):
+        raise Invalid(f'"{work_pool}" is a work pool of batchd\'s own; name one of another type.')
+    if host is not None or run_as is not None:
+        raise Invalid(
+            "A queue that is tied to a work pool has neither a host nor run_as: its workers say that."
+        )
 
 
 def _check_user(run_as: str | None, host: str | None) -> None:

@@ -30,6 +30,7 @@ NOBODY_ELSE = "no"
 @click.option("-D", "--disable", is_flag=True, help="It starts none, and takes them all the same.")
 @click.option("--autostart", type=AUTOSTART, metavar="N|no", help="Enable it when N jobs wait in it.")
 @click.option("--run-as", metavar="USER|no", help="As whom its jobs run here; superusers may say that.")
+@click.option("--work-pool", metavar="POOL|no", help="Workers of that Prefect work pool run its jobs.")
 @pass_session
 def command(
     session: Session,
@@ -46,6 +47,7 @@ def command(
     disable: bool,
     autostart: int | None,
     run_as: str | None,
+    work_pool: str | None,
 ) -> None:
     """Show, add, change or delete a queue.
 
@@ -56,11 +58,14 @@ def command(
       batch queue night -D                  it starts no more jobs
       batch queue night --autostart 10
       batch queue night --run-as render     where the daemon runs as root
+      batch queue cluster --work-pool k8s   its jobs run where the workers of that pool are
       batch queue night -d -f               with its jobs
     """
     fields = _fields(schedule, host, title, enable, disable, autostart)
     if run_as is not None:
         fields["run_as"] = "" if run_as == NOBODY_ELSE else run_as
+    if work_pool is not None:
+        fields["work_pool"] = "" if work_pool == NOBODY_ELSE else work_pool
     if add + update + delete + view > 1:
         raise click.UsageError("give one of -a, -u, -d and --view")
     if (delete or view) and fields:
@@ -70,7 +75,9 @@ def command(
     if force and not delete:
         session.warn("-f means something only with -d")
     if update and not fields:
-        raise click.UsageError("nothing to change; give -s, -h, -n, -e, -D, --autostart or --run-as")
+        raise click.UsageError(
+            "nothing to change; give -s, -h, -n, -e, -D, --autostart, --run-as or --work-pool"
+        )
     _act(session, name, fields, add=add, delete=delete, force=force)
 
 
@@ -129,6 +136,7 @@ def _show(session: Session, name: str) -> None:
             ("Autostart", queue.autostart_job_count),
             ("Jobs at once", queue.max_jobs),
             ("Run as", queue.run_as),
+            ("Work pool", queue.work_pool),
             ("Window", window_sentence(queue)),
             ("Done by about", queue.expected_end),
         )
