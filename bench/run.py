@@ -14,6 +14,7 @@ from rich.table import Table
 
 from bench import command_line, daemon, enqueues, latency, memory, output, throughput, transfer, waiting_jobs
 from bench.figures import Figure, page
+from bench.holds import HOLDS
 from bench.site import Site, site
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -42,7 +43,7 @@ def main() -> int:
     figures = list(measured(arguments.names or list(MEASURES), quick=arguments.quick))
     show(figures)
     if not arguments.names and not arguments.quick:
-        PAGE.write_text(page(figures, COMMAND), encoding="utf-8")
+        PAGE.write_text(page(figures, COMMAND, HOLDS), encoding="utf-8")
     return 0
 
 
