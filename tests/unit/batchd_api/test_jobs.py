@@ -68,7 +68,7 @@ def night(here):
 
 
 def test_a_start_time_outside_the_schedule_is_refused(here, night):
-    with pytest.raises(StartOutsideSchedule, match="2026-11-25 12:00 .* opens next at 2026-11-25 22:00"):
+    with pytest.raises(StartOutsideSchedule, match=r"2026-11-25 12:00 .* opens next at 2026-11-25 22:00"):
         here.enqueue(night, start_time=NOW + timedelta(days=1))
     here.enqueue(night, start_time=NOW + timedelta(hours=12))
 
