@@ -13,8 +13,8 @@ HOLDS: Mapping[str, str] = {
     ),
     "the same, limit 4": (
         "between its calls the mirror looks for what is due (2 to 3 ms), reads the job (1.3 ms) and notes "
-        "what it has shown (a commit that waits for the disk); a call costs 0.8 ms in Prefect's client and 0.3 ms "
-        "in a bare one. The planner and the supervisors use the same two cores as Prefect's server."
+        "what it has shown (a commit that waits for the disk); a call costs 0.8 ms in Prefect's client and "
+        "0.3 ms in a bare one. The planner and the supervisors use the same two cores as Prefect's server."
     ),
     "enqueues, one client": (
         "an enqueue takes about 4 ms of processor time and one commit that waits for the disk."
