@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "batchd_cli": set[str](),
     "demo": {"batchd_cli"},
 }
-SPEAKERS = ("orchestrator", "worker", "dispatched_flow", "type_flow", "queue_window")
+SPEAKERS = ("orchestrator", "worker", "pool_flow", "dispatched_flow", "type_flow", "queue_window")
 SPEAK_PREFECT = tuple(f"batchd_flows.{name}" for name in SPEAKERS)
 MUST_START_WITHOUT_PREFECT = ("batchd_api.facade", "batchd_api.admin", "batchd_api.daemon", "batchd_cli.main")
 # One more arrow: a job type's flow may enqueue instead of running, over the HTTP client alone.
