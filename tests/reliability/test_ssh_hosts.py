@@ -181,5 +181,5 @@ def test_h6_it_can_be_cancelled_meanwhile_and_its_command_ends_when_the_file_is_
     assert here.status(number, "Failed").reason_text == "cancelled by root"
     host_file(here).write_text(text)
     daemon.kill()
-    here.start()
+    here.start().wait_until_it_answers()
     here.status(there(here), "Done")  # the host is in use again, so what is left there is looked at
