@@ -65,6 +65,15 @@ class Slurm:
             env=self.environment, cwd=self.folder, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
 
+    def end_what_is_left(self) -> None:
+        """A job's keeper (slurmstepd) has a session of its own, and outlives a daemon that was killed."""
+        mark = f"SLURM_CONF={self.folder}/slurm.conf".encode()
+        for path in Path("/proc").iterdir():
+            if path.name.isdecimal():
+                with suppress(OSError):
+                    if mark in (path / "environ").read_bytes().split(b"\0"):
+                        os.kill(int(path.name), signal.SIGKILL)
+
     def is_ready(self) -> bool:
         asked = ["sinfo", "--noheader", "--format=%T"]
         answer = subprocess.run(asked, env=self.environment, capture_output=True, text=True, check=False)
@@ -96,6 +105,7 @@ def slurm(folder: Path) -> Iterator[Slurm]:
             with suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
             running.wait()
+        place.end_what_is_left()
 
 
 def _write_files(folder: Path) -> None:
