@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from playwright.sync_api import expect
 
@@ -52,6 +54,15 @@ def from_menu(tab: Tab, item: str) -> None:
             return
         press(tab, "ArrowDown")
     raise AssertionError(f"no arrow leads to {item!r}; last: {focused(tab)!r}")
+
+
+def actions_of(tab: Tab) -> None:
+    """Of the row that is focused. A list that is drawn anew just then takes no key: then once more."""
+    for _ in range(3):
+        press(tab, "Space")
+        with suppress(AssertionError):
+            expect(tab.page.get_by_role("menu")).to_be_visible(timeout=10_000)
+            return
 
 
 def answer(tab: Tab, label: str) -> None:
@@ -165,23 +176,23 @@ def test_each_action_on_a_waiting_job(tabs, own, user: str) -> None:
     tab.open("/#/queue/night")
     to_row(tab, "first", first="running")
     for item, shown in (("Hold", "Held"), ("Release", "New")):
-        press(tab, "Space")
+        actions_of(tab)
         from_menu(tab, item)
         expect(tab.row("first").locator(".chip")).to_have_text(shown)
         expect(tab.row("first")).to_be_focused()
     for item, place in (("To the last place", 5), ("One up", 4), ("To the first place", 0), ("One down", 1)):
-        press(tab, "Space")
+        actions_of(tab)
         from_menu(tab, item)
         tab.until(item, lambda place=place: shown_order(tab)[place : place + 1] == ["first"])
         assert names_in_order(tab).index("first") == place
         expect(tab.row("first")).to_be_focused()
-    press(tab, "Space")
+    actions_of(tab)
     from_menu(tab, "Change")
     tab_to(tab, "Notes")
     tab.page.keyboard.type("only the start")
     answer(tab, "Change")
     expect(tab.row("first")).to_contain_text("only the start")
-    press(tab, "Space")
+    actions_of(tab)
     from_menu(tab, "Cancel")
     answer(tab, "Cancel the job")
     tab.until("cancelled", lambda: status(tab, "first") == "Failed")
@@ -192,12 +203,12 @@ def test_a_failed_job_runs_again_and_one_like_it_is_enqueued(tabs, own) -> None:
     tab = tabs(own, "ann")
     tab.open("/#/queue/night/failed")
     to_row(tab, "failed", first="failed")
-    press(tab, "Space")
+    actions_of(tab)
     from_menu(tab, "Enqueue one like it")
     expect(tab.page.get_by_label("input")).to_have_value("/films/shot-003.blend")
     tab.open("/#/queue/night/failed")
     to_row(tab, "failed", first="failed")
-    press(tab, "Space")
+    actions_of(tab)
     from_menu(tab, "Run again")
     tab.until("New", lambda: status(tab, "failed") == "New")
     tab.is_clean()
@@ -207,7 +218,7 @@ def test_a_job_goes_to_another_queue(tabs, own) -> None:
     tab = tabs(own, "root")
     tab.open("/#/queue/night")
     to_row(tab, "first", first="running")
-    press(tab, "Space")
+    actions_of(tab)
     from_menu(tab, "Move to a queue")
     expect(tab.page.get_by_role("dialog").get_by_label("Queue", exact=True)).to_be_focused()
     tab.page.keyboard.type("def")  # the first that begins so
