@@ -146,7 +146,7 @@ class EmbeddedServer:
 
     def _patience(self) -> float:
         """Seconds for a start. More each time they were too few: a busy machine would else never see one."""
-        return self._start_seconds * 2 ** min(self._slow_starts, MOST_DOUBLINGS)
+        return float(self._start_seconds * 2 ** min(self._slow_starts, MOST_DOUBLINGS))
 
     def _patience_with_orphan(self) -> float:
         """Seconds to wait for a server found running: the rest of its start, or a little after that."""
