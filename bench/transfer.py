@@ -1,4 +1,4 @@
-"""One big file and many small ones to a machine behind SSH, ours beside OpenSSH's scp, in turns."""
+"""One big file and many small ones to a machine behind SSH, ours beside OpenSSH's own programs, in turns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROUNDS = 3
 
 
 def measure(site: Site) -> Iterator[Figure]:
-    """scp connects anew each time, so its connection is in its time; ours too."""
+    """scp and sftp connect anew each time, so the connection is in their time; ours too."""
     rounds, files = (1, 20) if site.quick else (ROUNDS, SMALL_FILES)
     folder = site.folder()
     big, small = folder / "big", folder / "small"
@@ -32,32 +32,37 @@ def measure(site: Site) -> Iterator[Figure]:
     with running_sshd(folder / "sshd") as sshd:
         there = folder / "there"
         there.mkdir()
-        mib = big.stat().st_size / 1e6
-        ours, theirs = _in_turns(
+        ours, scp = _in_turns(
             rounds,
             lambda: _ours(sshd, big, there / "ours"),
-            lambda: _scp(sshd, str(big), f"127.0.0.1:{there}/scp"),
+            lambda: _run("scp", sshd, str(big), f"127.0.0.1:{there}/scp"),
         )
-        yield at_least("one big file to a host", mib / ours, mib / theirs, 0.8, unit="MB/s", name="scp")
-        total = files * SMALL_BYTES / 1e6
-        ours, theirs = _in_turns(
+        size = big.stat().st_size / 1e6
+        yield at_least("one big file to a host", size / ours, size / scp, 0.8, unit="MB/s", name="scp")
+        batch = folder / "batch"
+        batch.write_text(f"-mkdir {there}/sftp\nput -r {small}/. {there}/sftp\n")
+        ours, scp, sftp = _in_turns(
             rounds,
             lambda: _ours(sshd, small, there / f"small{time.monotonic_ns()}"),
-            lambda: _scp(sshd, "-r", str(small), f"127.0.0.1:{there}/scp{time.monotonic_ns()}"),
+            lambda: _run("scp", sshd, "-r", str(small), f"127.0.0.1:{there}/scp{time.monotonic_ns()}"),
+            lambda: _run("sftp", sshd, "-b", str(batch), "127.0.0.1"),
         )
+        size = files * SMALL_BYTES / 1e6
         what = f"{files} files of {SMALL_BYTES / 1000:g} kB to a host"
-        yield at_least(what, total / ours, total / theirs, 1.0, unit="MB/s", name="scp -r")
+        yield at_least(what, size / ours, size / sftp, 1.0, unit="MB/s", name="sftp -b")
+        yield at_least("the same", size / ours, size / scp, 1.0, unit="MB/s", name="scp -r")
 
 
-def _in_turns(rounds: int, ours: Callable[[], None], theirs: Callable[[], None]) -> tuple[float, float]:
-    """The best of each: what disturbs, disturbs both."""
-    times: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for _ in range(rounds):
-        for name, function in (("ours", ours), ("theirs", theirs)):
-            begun = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - begun)
-    return min(times["ours"]), min(times["theirs"])
+def _in_turns(rounds: int, *ways: Callable[[], None]) -> list[float]:
+    """The best of each: what disturbs, disturbs all."""
+    seconds = [[timed(way) for way in ways] for _ in range(rounds)]
+    return [min(column) for column in zip(*seconds, strict=True)]
+
+
+def timed(way: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    way()
+    return time.perf_counter() - began
 
 
 def _ours(sshd: Sshd, local: Path, remote: Path) -> None:
@@ -68,8 +73,8 @@ def _ours(sshd: Sshd, local: Path, remote: Path) -> None:
         connection.close()
 
 
-def _scp(sshd: Sshd, *words: str) -> None:
+def _run(program: str, sshd: Sshd, *words: str) -> None:
     options = ["-F", "none", "-P", str(sshd.port), "-i", str(sshd.key)]
     for option in (f"UserKnownHostsFile={sshd.known_hosts}", "BatchMode=yes", "StrictHostKeyChecking=yes"):
         options += ["-o", option]
-    subprocess.run(["scp", "-q", *options, *words], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([program, "-q", *options, *words], check=True, stdout=subprocess.DEVNULL)

@@ -58,7 +58,8 @@ CLAIMS: dict[str, list[tuple[str, str]]] = {
     ],
     "transfer": [
         ("one big file to a host", "scp"),
-        ("20 files of 10 kB to a host", "scp -r"),
+        ("20 files of 10 kB to a host", "sftp -b"),
+        ("the same", "scp -r"),
     ],
 }
 
