@@ -14,7 +14,6 @@ from uuid import UUID
 from batchd_api.attempt_orders import AttemptOrders
 from batchd_api.recorder import Attempt, Recorder
 from batchd_api.stored import stored
-from batchd_flows.names import run_name
 from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.orchestrator_pool_runs import PoolRunBoard
 from batchd_flows.orchestrator_records import Gone, OrchestratorUnavailable
@@ -75,7 +74,7 @@ class PoolRuns:
                 return await self._board.start(
                     pool,
                     self._parameters(attempt),
-                    name=run_name(attempt.job_id, "in", [pool]),
+                    name=f"{pool} #{attempt.job_id}",
                     key=f"batchd-pool:{self._installation_id}:{attempt.id}",
                     tags=(f"queue:{attempt.queue_name}", f"job:{attempt.job_id}"),
                 )
