@@ -69,7 +69,7 @@ class Launch:
     """A command, complete. `script` is run by the program its first line names, else by /bin/sh.
 
     `environment` is all that the command sees, but for PWD, the mark, and a default PATH where none is given.
-    `output_limit_bytes` is per stream, rounded up to 512.
+    `output_limit_bytes` is per stream, rounded up to 512. `run_as`: a user of that machine, where not ours.
     """
 
     folder: Path
@@ -80,6 +80,7 @@ class Launch:
     silence_seconds: float | None = None
     kill_after_seconds: float = 10
     output_limit_bytes: int | None = None
+    run_as: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +146,7 @@ class Machine(ABC):
         """No process of the attempt is left.
 
         Out of reach is only what has wiped its environment, left the session and lost its parent, all three;
-        where the supervisor may make a control group, nothing is.
+        where the supervisor may make a control group, only what has moved itself into another one.
         """
 
     @abstractmethod
