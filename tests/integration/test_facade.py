@@ -47,7 +47,8 @@ def test_times_are_in_utc_with_six_digits(here, root, queue):
 def test_queues_are_made_changed_and_deleted(root):
     expected = {"name": "life", "title": "life", "enabled": True, "schedule_name": "anytime",
                 "host_name": None, "autostart_job_count": None, "max_jobs": None,
-                "open": True, "next_change": None, "notify": None, "expected_end": None}  # fmt: skip
+                "run_as": None, "work_pool": None, "open": True, "next_change": None,
+                "notify": None, "expected_end": None}  # fmt: skip
     assert root.post("/queue", json={"name": "life"}).json() == "life"
     assert root.get("/queue/life").json() == expected
     assert root.post("/queue", json={"name": "life"}).status_code == 409

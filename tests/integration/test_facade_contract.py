@@ -213,9 +213,9 @@ def test_delete_and_cancel_a_running_job_ask_its_tree_to_end_behind_the_answer(h
         client = user(may(Right.MANAGE_JOBS, queue))
         answer = client.delete(f"/job/{job}") if act == "delete" else client.post(f"/job/{job}/cancel")
         assert answer.json() == "done"
-        query = "SELECT cancelled_by, state FROM attempts WHERE job_id = ?"
+        query = f"SELECT cancelled_by, state FROM attempts WHERE job_id = {job}"
         with here.database.read() as connection:
-            row = connection.exec_driver_sql(query, (job,)).one()
+            row = connection.exec_driver_sql(query).one()
         assert row.cancelled_by.startswith("u")
         assert row.state == "running"
         assert root.get(f"/job/{job}").status_code == (404 if act == "delete" else 200)

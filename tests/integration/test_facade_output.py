@@ -95,7 +95,7 @@ def test_a_job_is_followed_from_its_beginning_to_its_end(here, root, queue):
     here.write(job, "stdout", "ä two".encode()[1:])
     here.write(job, "stderr", b"oh")
     with here.database.write() as connection:
-        connection.exec_driver_sql("UPDATE attempts SET state='ended', exit_code=0 WHERE job_id=?", (job,))
+        connection.exec_driver_sql(f"UPDATE attempts SET state='ended', exit_code=0 WHERE job_id={job}")
     here.set_job(job, status="Done")
     listener.join(60)
     assert not listener.is_alive()
