@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.postgres import Postgres
@@ -28,6 +29,9 @@ os.environ |= {
     "DO_NOT_TRACK": "1",
     "PREFECT_CLIENT_MAX_RETRIES": "2",
 }
+# How long an example takes says something of the machine, which others use too.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 # Helpers are imported as `tests.…`, however pytest was started.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

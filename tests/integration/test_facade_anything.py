@@ -60,7 +60,11 @@ NOT_ENDING = "/job/{job_id}/stream"
 
 
 @pytest.mark.parametrize("name", ["root", "nobody", None])
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     route=st.sampled_from([r for r in ROUTES if r.path != NOT_ENDING and not r.path.startswith("/user")]),
     part=PARTS,

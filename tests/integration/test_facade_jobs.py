@@ -92,7 +92,11 @@ def test_a_schedule_is_changed_and_shows_its_openings(root, queue):
     assert root.get("/schedule/gone/openings").status_code == 404
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(name=st.one_of(st.sampled_from(ODD_NAMES), st.text(min_size=1, max_size=80)))
 def test_f6_any_name_is_made_or_refused_and_never_a_fault(root, name):
     made = root.post("/queue", content=b'{"name": %s}' % _json(name))

@@ -66,7 +66,11 @@ def test_what_has_moved_is_shown_in_prefect(here):
 STEPS = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([*Priority, "done", "new"])), max_size=20)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(STEPS)
 def test_places_stay_unique_and_the_order_is_the_one_of_a_list(here, steps):
     here.queues.delete_jobs(ROOT, "default", list(JobStatus))

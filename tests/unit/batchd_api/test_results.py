@@ -102,7 +102,7 @@ def test_more_rows_than_are_read_at_once_are_all_there(here, results):
     assert [record["stdout"] for record in results.all(job)] == [str(n) for n in range(200)]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60)))
 def test_whatever_the_cuts_the_lines_are_the_same(here, data, cuts):
     places = sorted({0, len(data), *(cut for cut in cuts if cut <= len(data))})
