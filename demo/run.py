@@ -63,11 +63,13 @@ def demonstrate(client: Client, place: DemoPlace) -> None:
         DemoJob(
             number=client.enqueue(
                 "default", "command", {"command": "echo", "args": "a job goes through a pipe | tr a-z A-Z"}
-            ),
+            ).id,
             what="command: with a pipe",
         ),
-        DemoJob(number=client.enqueue("night", "countdown", {}), what="countdown: prints for 5 s"),
-        DemoJob(number=client.enqueue("night", "second-try", {}), what="second-try: fails once", failures=1),
+        DemoJob(number=client.enqueue("night", "countdown", {}).id, what="countdown: prints for 5 s"),
+        DemoJob(
+            number=client.enqueue("night", "second-try", {}).id, what="second-try: fails once", failures=1
+        ),
     ]
     follow(client, [job.number for job in jobs])
     records = {job.number: client.job(job.number) for job in jobs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -40,7 +41,15 @@ def mentioned(page: Path) -> Iterator[list[str]]:
             command = part.strip().removeprefix(".venv/bin/").removeprefix("/opt/batchd/bin/")
             is_usage = "[OPTIONS]" in command  # of a reference that is made from the commands
             if command.partition(" ")[0] in (*PROGRAMS, "make") and " " in command and not is_usage:
-                yield shlex.split(command.replace("'", "\\'") if command.count("'") % 2 else command)
+                yield words_of(command, piece)
+
+
+def words_of(command: str, piece: str) -> list[str]:
+    """A command that was cut inside its quotes is the whole piece; an apostrophe is none."""
+    for text in (command, piece, command.replace("'", "\\'")):
+        with suppress(ValueError):
+            return shlex.split(text)
+    raise AssertionError(f"no words: {piece}")
 
 
 def check(words: list[str]) -> None:

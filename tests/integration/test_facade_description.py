@@ -19,7 +19,7 @@ from tests.ground import installation
 
 NEVER_ENDING = "/job/{job_id}/stream"
 EXISTING = {"name": "default", "job_id": "1", "seq": "1", "type_name": "command", "permission_id": "1"}
-EXISTING["prefix"] = "batchd.jobs"
+EXISTING |= {"prefix": "batchd.jobs", "attempt_id": "1"}
 SETTINGS = settings(max_examples=24, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 WRONG = "somebody with a wrong password"
 KINDS = ["root", "nobody", None, WRONG, *(f"only-{right}" for right in Right), "tied"]

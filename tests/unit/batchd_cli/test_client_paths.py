@@ -119,7 +119,8 @@ def test_a_path_of_the_contract_has_its_method(
     assert [(one.method, one.path) for one in manager.requests] == [(method, path)]
 
 
-# For browsers and for Prometheus; a job's stream is `follow`, which has tests of its own.
+# For browsers, for Prometheus, and for runs of other work pools, which know a token and no user; a job's
+# stream is `follow`, which has tests of its own.
 NO_METHODS = {
     "GET /",
     "GET /monitor",
@@ -127,6 +128,9 @@ NO_METHODS = {
     "GET /openapi.json",
     "GET /metrics",
     "GET /job/{job_id}/stream",
+    "GET /attempt/{attempt_id}",
+    "POST /attempt/{attempt_id}/output",
+    "POST /attempt/{attempt_id}/exit",
 }
 
 
