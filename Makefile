@@ -4,7 +4,9 @@ BIN := .venv/bin
 TESTS ?= tests
 # A file stays on one worker: its Prefect server is started once.
 # CI's machines are shared: a test that fails there is run once more, and both are in the report.
-PYTEST := $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile $(if $(CI),--reruns 1 -r R)
+# Tests wait more than they work: more workers than two cores.
+WORKERS ?= 3
+PYTEST := $(BIN)/python -m pytest --durations=25 -n $(WORKERS) --dist loadfile $(if $(CI),--reruns 1 -r R)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help install run demo test test-slow axe soak lint format bench docs

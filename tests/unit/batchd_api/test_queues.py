@@ -15,7 +15,8 @@ from tests.ground import NOW, ROOT, quick_passwords, user
 def test_a_fresh_installation_has_a_queue_and_a_schedule(here):
     expected = {"name": "default", "title": "default", "enabled": True, "schedule_name": "anytime",
                 "host_name": None, "autostart_job_count": None, "max_jobs": None, "run_as": None,
-                "work_pool": None, "open": True, "next_change": None, "expected_end": None, "notify": None}  # fmt: skip
+                "work_pool": None, "open": True, "next_change": None,
+                "expected_end": None, "notify": None}  # fmt: skip
     assert here.queues.visible(ROOT) == [expected]
 
 
