@@ -9,6 +9,8 @@ import pytest
 
 from tests.acceptance.harness import BIN, Daemon, Installation, installation
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:

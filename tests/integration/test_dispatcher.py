@@ -299,6 +299,7 @@ async def test_a12_while_prefect_is_gone_jobs_end_and_wait_and_start_once_when_i
         assert daemon.starts(job_id) == [job_id]
 
 
+@pytest.mark.slow
 async def test_b9_an_empty_prefect_is_filled_again_from_the_rows(daemon, somebody, prefect_server):
     done, running = daemon.witness(), daemon.witness(between=until_told(daemon))
     daemon.queue("shut", enabled=False)

@@ -133,6 +133,7 @@ async def test_a_start_that_was_given_up_too_early_is_given_more_time_the_next_t
     assert given == [10, 20, 40, 80, 80]
 
 
+@pytest.mark.slow
 async def test_its_whole_life(tmp_path: Path) -> None:
     """Killed: started again. Hung: replaced. Another secret: replaced. Ended: nothing stays."""
     settings = server_settings(tmp_path, free_port())
