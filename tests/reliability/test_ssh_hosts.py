@@ -47,7 +47,7 @@ def site_with_host(folder: Path, server: PrefectServer, box: SshdMachine) -> Ite
         (here.state / "known_hosts").write_text(box.known_line())
         yield here
         until(
-            90, "the host to be as it was", lambda: not left(box.home) and not folders_of_attempts(here, box)
+            200, "the host to be as it was", lambda: not left(box.home) and not folders_of_attempts(here, box)
         )
 
 
