@@ -248,7 +248,7 @@ class Launches:
         """Links may have been swapped since the enqueue, and files of types may have changed."""
         roots, is_here = self._settings.file_roots, attempt.host_name is None
         if job["working_directory"] and is_here:
-            roots.require(Path(job["working_directory"]))
+            roots.require_working_directory(Path(job["working_directory"]))
         folder = (job["working_directory"] or job_type.working_directory) if is_here else None
         require_files(job_type, job["params"], roots, folder=folder)
 

@@ -62,7 +62,7 @@ def _require(
     is_here = place_of(job_host, job_type.host_name, queue_host).name is None
     try:
         if folder is not None and is_here:
-            ground.file_roots.require(Path(folder))
+            ground.file_roots.require_working_directory(Path(folder))
         texts = {name: value for name, value in params.items() if isinstance(value, str)}
         # Files for another machine are copied from here, where its folders say nothing.
         base = (folder or job_type.working_directory) if is_here else None

@@ -44,6 +44,11 @@ class FileRoots:
             raise FileForbidden(path, why)
         return real
 
+    def require_working_directory(self, path: Path) -> None:
+        """As `require`; a folder around our own files is one to stand in. Raises FileForbidden."""
+        if not self._is_around_ours(path):
+            self.require(path)
+
     def opened(self, path: Path) -> BinaryIO:
         """An input file, judged by what was really opened: a link that is swapped meanwhile gains nothing.
 
@@ -104,6 +109,13 @@ class FileRoots:
             yield folder
         finally:
             os.close(folder)
+
+    def _is_around_ours(self, path: Path) -> bool:
+        return self.roots is None and any(
+            Path(os.path.realpath(own)).is_relative_to(Path(os.path.realpath(path)))
+            and os.path.realpath(own) != os.path.realpath(path)
+            for own in self.own
+        )
 
     def _obstacle(self, real: Path) -> str | None:
         roots = [Path("/")] if self.roots is None else [Path(os.path.realpath(root)) for root in self.roots]

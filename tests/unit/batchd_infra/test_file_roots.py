@@ -40,6 +40,16 @@ def test_g8_a_root_that_is_a_link_means_where_it_leads(data):
     assert roots.require(link / "file") == roots.require(data / "file")
 
 
+def test_a_folder_around_our_own_is_one_to_work_in_and_nothing_else(data):
+    roots = FileRoots(own=(data.parent / "ours",))
+    roots.require_working_directory(data.parent)
+    for ours in (data.parent / "ours", data.parent / "ours" / "below"):
+        with pytest.raises(FileForbidden, match="belongs to batchd"):
+            roots.require_working_directory(ours)
+    with pytest.raises(FileForbidden, match="file_roots"):
+        FileRoots(roots=(data,)).require_working_directory(data.parent)
+
+
 def test_g8_without_roots_only_our_own_is_refused_and_folders_that_hold_it(data):
     roots = FileRoots(own=(data.parent / "ours",))
     roots.require(data / "file")
