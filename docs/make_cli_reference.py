@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from reference_page import written_or_checked
 
 from batchd_cli.common import Command, common_options
 from batchd_cli.config import VARIABLES
@@ -122,12 +123,7 @@ def paragraphs(written: str) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    written = page()
-    if arguments == ["--check"]:
-        return 0 if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == written else 1
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(written, encoding="utf-8")
-    return 0
+    return written_or_checked(PAGE, page(), arguments)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
+from reference_page import written_or_checked
 
 from batchd_api.settings import known_keys
 from batchd_api.settings_records import Settings
@@ -223,11 +224,7 @@ def client() -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    written = page().rstrip("\n") + "\n"
-    if arguments == ["--check"]:
-        return 0 if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == written else 1
-    PAGE.write_text(written, encoding="utf-8")
-    return 0
+    return written_or_checked(PAGE, page().rstrip("\n") + "\n", arguments)
 
 
 if __name__ == "__main__":

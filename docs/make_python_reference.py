@@ -13,6 +13,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from reference_page import written_or_checked
+
 import batchd_flows
 from batchd_cli import client, errors, job_calls
 from batchd_cli.handle import JobHandle
@@ -118,11 +120,9 @@ def said(thing: Any) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    written = "\n".join(line.rstrip() for line in page().splitlines()) + "\n"
-    if arguments == ["--check"]:
-        return 0 if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == written else 1
-    PAGE.write_text(written, encoding="utf-8")
-    return 0
+    return written_or_checked(
+        PAGE, "\n".join(line.rstrip() for line in page().splitlines()) + "\n", arguments
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from reference_page import written_or_checked
+
 from batchd_api.facade import described_routes
 from batchd_api.permissions import Access, Scope
 from batchd_api.routes.table import ROUTES, Route
@@ -134,11 +136,9 @@ def answers(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    written = "\n".join(line.rstrip() for line in page().splitlines()) + "\n"
-    if arguments == ["--check"]:
-        return 0 if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == written else 1
-    PAGE.write_text(written, encoding="utf-8")
-    return 0
+    return written_or_checked(
+        PAGE, "\n".join(line.rstrip() for line in page().splitlines()) + "\n", arguments
+    )
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ def test_every_link_of_the_readme_leads_somewhere(link: str):
 @pytest.mark.parametrize(
     "maker", ["make_rest_reference", "make_configuration_reference", "make_daemon_reference"]
 )
-def test_a_reference_is_what_its_maker_writes(maker: str):
+def test_a_reference_is_what_its_maker_writes(maker: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
     spec = importlib.util.spec_from_file_location(maker, ROOT / "docs" / f"{maker}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[maker] = module

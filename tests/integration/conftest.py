@@ -1,11 +1,14 @@
-"""A running facade for the tests that speak HTTP to it."""
+"""A running facade for the tests that speak HTTP to it; a real `sshd` and copies to it."""
 
 import uuid
 
 import pytest
 
+from batchd_infra.file_transfer import FileTransfer
+from batchd_infra.ssh import SshConnection
 from tests.facade import running
 from tests.ground import installation
+from tests.sshd import running_sshd
 
 ORIGINS = ("https://web.example/", "https://other.example")
 
@@ -45,3 +48,16 @@ def queue(root):
     name = f"queue {uuid.uuid4().hex}"
     assert root.post("/queue", json={"name": name}).json() == name
     return name
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory):
+    with running_sshd(tmp_path_factory.mktemp("ssh") / "sshd") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def transfer(sshd):
+    connection = SshConnection(sshd.target())
+    yield FileTransfer(connection)
+    connection.close()

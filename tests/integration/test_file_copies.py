@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,23 +16,8 @@ from batchd_flows.job_files import FileCopy, JobFiles
 from batchd_infra import file_transfer
 from batchd_infra.file_roots import FileRoots
 from batchd_infra.file_transfer import FileTransfer
-from batchd_infra.ssh import SshConnection
-from tests.sshd import Sshd, running_sshd
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with running_sshd(tmp_path_factory.mktemp("ssh") / "sshd") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def transfer(sshd: Sshd) -> Iterator[FileTransfer]:
-    connection = SshConnection(sshd.target())
-    yield FileTransfer(connection)
-    connection.close()
 
 
 class Copying:

@@ -22,23 +22,10 @@ from batchd_infra.sftp_pipeline import (
     write_pieces,
 )
 from batchd_infra.ssh import SshConnection
-from tests.sshd import Sshd, running_sshd
+from tests.sshd import Sshd
 from tests.tcp_proxy import CutAfter, Pass, TcpProxy, tcp_proxy
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with running_sshd(tmp_path_factory.mktemp("ssh") / "sshd") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def transfer(sshd: Sshd) -> Iterator[FileTransfer]:
-    connection = SshConnection(sshd.target())
-    yield FileTransfer(connection)
-    connection.close()
 
 
 @pytest.fixture
