@@ -1,4 +1,4 @@
-"""A running facade for the tests that speak HTTP to it; a real `sshd` and copies to it."""
+"""A running facade for the tests that speak HTTP to it; a real `sshd`, copies to it, and jobs on it."""
 
 import uuid
 
@@ -8,7 +8,10 @@ from batchd_infra.file_transfer import FileTransfer
 from batchd_infra.ssh import SshConnection
 from tests.facade import running
 from tests.ground import installation
+from tests.jobs_on_hosts import daemons_on
+from tests.machine_park import machine_park
 from tests.sshd import running_sshd
+from tests.tcp_proxy import Pass, tcp_proxy
 
 ORIGINS = ("https://web.example/", "https://other.example")
 
@@ -61,3 +64,24 @@ def transfer(sshd):
     connection = SshConnection(sshd.target())
     yield FileTransfer(connection)
     connection.close()
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory):
+    with machine_park(tmp_path_factory.mktemp("park"), "box") as machines:
+        machines["box"].boot()
+        yield machines["box"]
+
+
+@pytest.fixture
+def proxy(box):
+    with tcp_proxy(box.port) as proxy:
+        yield proxy
+        proxy.mode = Pass()
+
+
+@pytest.fixture
+async def build(request, prefect_server, tmp_path, box, proxy):
+    """Daemons whose jobs run on the box, behind the proxy, with the module's `TYPES`."""
+    async with daemons_on(box, proxy, prefect_server, tmp_path, request.module.TYPES) as make:
+        yield make

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -15,10 +14,7 @@ from batchd_flows.job_types import JobType, OnFail, RetryWhen
 from batchd_flows.parameters import Parameter, ParameterType
 from batchd_infra.file_roots import FileRoots
 from tests.dispatching import Daemon, person, until
-from tests.jobs_on_hosts import Build, daemons_on
-from tests.machine_park import SshdMachine, machine_park
-from tests.prefect_server import PrefectServer
-from tests.tcp_proxy import CutAfter, Pass, TcpProxy, tcp_proxy
+from tests.tcp_proxy import CutAfter
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -38,28 +34,6 @@ TYPES = (
     JobType(name="old", template=("echo plain >out/result",), params=(TARGET,)),
     JobType(name="tree", template=('cp -r "$source" "$target"',), params=(SOURCE, TARGET)),
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshdMachine]:
-    with machine_park(tmp_path_factory.mktemp("park"), "box") as machines:
-        machines["box"].boot()
-        yield machines["box"]
-
-
-@pytest.fixture
-def proxy(box: SshdMachine) -> Iterator[TcpProxy]:
-    with tcp_proxy(box.port) as proxy:
-        yield proxy
-        proxy.mode = Pass()
-
-
-@pytest.fixture
-async def build(
-    prefect_server: PrefectServer, tmp_path: Path, box: SshdMachine, proxy: TcpProxy
-) -> AsyncIterator[Build]:
-    async with daemons_on(box, proxy, prefect_server, tmp_path, TYPES) as make:
-        yield make
 
 
 def copy(daemon: Daemon, source: Path, target: Path, type_name: str = "copy") -> int:

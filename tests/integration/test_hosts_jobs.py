@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +18,9 @@ from batchd_flows.job_types import COMMAND, OnFail, RetryWhen
 from batchd_infra.hosts import HostKeyPolicy
 from tests.dispatching import ROOT, Daemon, until
 from tests.hanging_sshd import hanging
-from tests.jobs_on_hosts import Build, daemons_on
-from tests.machine_park import SshdMachine, machine_park
-from tests.prefect_server import PrefectServer
+from tests.machine_park import SshdMachine
 from tests.sshd import new_key
-from tests.tcp_proxy import Blackhole, Pass, Refuse, TcpProxy, tcp_proxy
+from tests.tcp_proxy import Blackhole, Pass, Refuse
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -31,28 +29,6 @@ TYPES = (
     replace(COMMAND, name="brief", kill_after_seconds=1),
     replace(COMMAND, name="again", on_fail=OnFail(when=RetryWhen.NOW, count=1)),
 )
-
-
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshdMachine]:
-    with machine_park(tmp_path_factory.mktemp("park"), "box") as machines:
-        machines["box"].boot()
-        yield machines["box"]
-
-
-@pytest.fixture
-def proxy(box: SshdMachine) -> Iterator[TcpProxy]:
-    with tcp_proxy(box.port) as proxy:
-        yield proxy
-        proxy.mode = Pass()
-
-
-@pytest.fixture
-async def build(
-    prefect_server: PrefectServer, tmp_path: Path, box: SshdMachine, proxy: TcpProxy
-) -> AsyncIterator[Build]:
-    async with daemons_on(box, proxy, prefect_server, tmp_path, TYPES) as make:
-        yield make
 
 
 def wait_for(file: Path) -> str:
