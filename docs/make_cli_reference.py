@@ -72,7 +72,7 @@ def variables() -> str:
 
 
 def common() -> str:
-    context = click.Context(cli, info_name="batch", terminal_width=WIDTH)
+    context = click.Context(cli, info_name="batch", terminal_width=WIDTH, **cli.context_settings)
     return (
         "## Common options\n\nBefore the command or after its own options. Where a command has the letter "
         f"for an option of its own, only the long name is left.\n\n{options(common_options(set()), context)}"
@@ -81,7 +81,7 @@ def common() -> str:
 
 def command(name: str) -> str:
     made: Command = command_module(name).command
-    context = click.Context(made, info_name=f"batch {name}", terminal_width=WIDTH)
+    context = click.Context(made, info_name=f"batch {name}", terminal_width=WIDTH, **made.context_settings)
     usage = made.get_usage(context).removeprefix("Usage: ")
     own = [param for param in made.own if isinstance(param, click.Option)]
     rows = options(own, context)

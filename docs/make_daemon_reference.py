@@ -50,7 +50,7 @@ def program(name: str, group: click.Group) -> Iterator[str]:
 
 
 def entry(name: str, command: click.Command, *, level: int) -> str:
-    context = click.Context(command, info_name=name, terminal_width=500)
+    context = click.Context(command, info_name=name, terminal_width=500, **command.context_settings)
     usage = " ".join(command.get_usage(context).removeprefix("Usage: ").split())
     rows = [param.get_help_record(context) for param in command.params if isinstance(param, click.Option)]
     lines = "".join(f"| `{cell(row[0])}` | {cell(row[1])} |\n" for row in rows if row)

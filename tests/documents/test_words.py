@@ -53,17 +53,21 @@ def words_of(command: str, piece: str) -> list[str]:
 
 
 def check(words: list[str]) -> None:
-    """Raises click.UsageError for a word or an option that there is not."""
+    """Raises click.UsageError for a word or an option that there is not.
+
+    With the settings of each: a command keeps its help option as the first context that asks for it names it.
+    """
     command: click.Command = PROGRAMS[words[0]]
     rest = words[1:]
-    context = click.Context(command, info_name=words[0])
+    context = click.Context(command, info_name=words[0], **command.context_settings)
     if isinstance(command, click.Group):
         rest = command.make_parser(context).parse_args(list(rest))[1]
         if not rest:
             return
         name, found, rest = command.resolve_command(context, rest)
         assert found is not None
-        command, context = found, click.Context(found, info_name=name, parent=context)
+        command = found
+        context = click.Context(found, info_name=name, parent=context, **found.context_settings)
     command.make_parser(context).parse_args(list(rest))
 
 
