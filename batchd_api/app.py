@@ -332,7 +332,9 @@ def _prefect_ui_url(settings: Settings) -> str:
 
 def _listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # Of a socket without its protocol's number asyncio does not know that it is TCP, and leaves Nagle's
+    # algorithm on: an answer's body would wait 40 ms for the client to confirm the head.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,24 @@ def test_a_server_that_dies_on_its_way_up_is_started_again(monkeypatch):
 def test_a_stranger_on_its_port_ends_the_daemon_with_its_sentence():
     with pytest.raises(PortTaken):
         asyncio.run(app._keep_server(Reluctant(PortTaken(4200)), ServerState()))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_answer_does_not_wait_for_the_client_to_confirm_what_went_before(host):
+    async def accepted_option() -> int:
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[socket.socket] = loop.create_future()
+
+        class Accepting(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                found.set_result(transport.get_extra_info("socket"))
+
+        listener = app._listener(host, 0)
+        async with await loop.create_server(Accepting, sock=listener), asyncio.timeout(20):
+            _, client = await asyncio.open_connection(*listener.getsockname()[:2])
+            option = (await found).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            client.close()
+            await client.wait_closed()
+        return option
+
+    assert asyncio.run(accepted_option()) == 1
