@@ -25,6 +25,7 @@ from batchd_api.db.tables import dispatchers, queues
 from batchd_api.db.upgrade import upgrade
 from batchd_api.services.installation import ensure_first_rows
 from batchd_api.services.users import Users
+from batchd_api.startup import dispatcher_name
 from batchd_cli.errors import BatchError
 from tests.acceptance import harness
 from tests.acceptance.harness import PASSWORD, USER, Installation, until
@@ -45,15 +46,23 @@ AGAIN = (
 BRIEF = "name: brief\ntemplate: $command\nparams:\n  - name: command\nkill_after: 1 s\n"
 
 
-class Grounds(Records, Installation):
-    """An installation with a witness, a superuser and the job types of faults; its rows are read directly."""
+class Place(Records, Installation):
+    """An installation whose rows are read directly."""
 
-    def __init__(self, folder: Path, **configuration: str) -> None:
+
+class Grounds(Place):
+    """One with a witness, a superuser and the job types of faults. `database_url` None: its own SQLite."""
+
+    def __init__(self, folder: Path, *, database_url: str | None = None, **configuration: str) -> None:
+        if database_url is not None:
+            shared = f"driver: PostgreSql\nconnection_string: {database_url}\n"
+            configuration["settings"] = shared + configuration.get("settings", "")
         Installation.__init__(self, folder, **configuration)
         self.job_type(AGAIN)
         self.job_type(BRIEF)
         self.state.mkdir(mode=0o700, exist_ok=True)
-        self.database = Database(f"sqlite:///{self.state / 'batchd.db'}")
+        self.database_url = database_url
+        self.database = Database(database_url or f"sqlite:///{self.state / 'batchd.db'}")
         upgrade(self.database)
         with self.database.write() as connection:
             ensure_first_rows(connection, datetime.now(UTC))
@@ -121,9 +130,18 @@ class Grounds(Records, Installation):
 class Site(Grounds):
     """One whose Prefect is the module's; `network` is between it and its daemons."""
 
-    def __init__(self, folder: Path, server: PrefectServer, network: TcpProxy, *, settings: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: PrefectServer,
+        network: TcpProxy,
+        *,
+        settings: str = "",
+        database_url: str | None = None,
+    ) -> None:
         super().__init__(
             folder,
+            database_url=database_url,
             settings=settings,
             prefect=f"api_url: 'http://127.0.0.1:{network.port}/api', auth_string: '{server.auth_string}'",
             dispatcher="workers: 4, poll_timeout: 1",
@@ -148,8 +166,37 @@ class Site(Grounds):
         """Nothing of it goes on."""
         for daemon in self.daemons:
             daemon.kill()
+            daemon.here.end_what_is_left()
         self.end_what_is_left()
         self.database.close()
+
+
+class Machine(Place):
+    """Another machine's dispatcher of the site: a state folder, a log and a network of its own."""
+
+    def __init__(self, site: Site, name: str, network: TcpProxy, dispatcher: str = "workers: 4") -> None:
+        assert site.database_url is not None, "machines share a PostgreSQL"
+        login = f"auth_string: '{site.server.auth_string}'"
+        super().__init__(
+            site.folder / name,
+            settings=f"driver: PostgreSql\nconnection_string: {site.database_url}\n",
+            prefect=f"api_url: 'http://127.0.0.1:{network.port}/api', {login}",
+            dispatcher=f"{dispatcher}, poll_timeout: 1",
+        )
+        self.site, self.network, self.database = site, network, site.database
+        self.job_type(AGAIN)
+
+    @property
+    def name(self) -> str:
+        """Under which the database knows it."""
+        return dispatcher_name(self.state)
+
+    def start(self, *, fail: Sequence[FailPoint] = ()) -> Forked:
+        """Its dispatcher, once it is alive."""
+        daemon = Forked(self, "dispatcher", fail=fail)
+        self.site.daemons.append(daemon)
+        daemon.wait_until_it_beats()
+        return daemon
 
 
 class _Child:
@@ -176,7 +223,9 @@ class _Child:
 class Forked(harness.Daemon):
     """`batchd`, from its imports on."""
 
-    def __init__(self, here: Site, *words: str, fail: Sequence[FailPoint] = ()) -> None:
+    here: Place
+
+    def __init__(self, here: Place, *words: str, fail: Sequence[FailPoint] = ()) -> None:
         self.here = here
         self._said = (here.folder / "terminal").open("a+")
         mode = ["--mode", *words] if words else []
@@ -215,7 +264,8 @@ class Forked(harness.Daemon):
         def look() -> bool:
             assert self.process.poll() is None, self.terminal() + self.here.said()
             began = datetime.fromtimestamp(Path(f"/proc/{self.pid}").stat().st_ctime, UTC)
-            return any(row.seen_at > began for row in self.here.rows(select(dispatchers)))  # type: ignore[attr-defined]
+            mine = select(dispatchers).where(dispatchers.c.name == dispatcher_name(self.here.state))
+            return any(row.seen_at > began for row in self.here.rows(mine))
 
         until(60, f"the first beat of {self.pid}", look)
 
@@ -248,10 +298,12 @@ def _become_the_daemon(
 
 
 @contextmanager
-def site(folder: Path, server: PrefectServer, *, settings: str = "") -> Iterator[Site]:
+def site(
+    folder: Path, server: PrefectServer, *, settings: str = "", database_url: str | None = None
+) -> Iterator[Site]:
     """Afterwards the network is whole, every invariant is asked for, and nothing is left running."""
     with tcp_proxy(server.server.port) as network:
-        here = Site(folder, server, network, settings=settings)
+        here = Site(folder, server, network, settings=settings, database_url=database_url)
         try:
             yield here
             network.mode = Pass()

@@ -1,0 +1,111 @@
+"""Two dispatchers at one PostgreSQL, one of which stands still for longer than its lease. FAULTS.md: A8."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from batchd_api.alive import alive_since
+from batchd_api.db.tables import dispatchers, leases
+from tests.acceptance.harness import until
+from tests.postgres import Postgres
+from tests.prefect_server import PrefectServer
+from tests.reliability.fail_points import FailPoint
+from tests.reliability.harness import Forked, Machine, Site, site
+from tests.tcp_proxy import tcp_proxy
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 60
+TAKEN_OVER_SECONDS = 15
+# The second job that it plans: in the midst of the transaction that would write it.
+WHILE_IT_PLANS = FailPoint(target="batchd_api.world:WorldStore._take", nth=2, number=signal.SIGSTOP)
+
+
+class Pair:
+    """A manager and two machines that run one job each."""
+
+    def __init__(self, here: Site, stack: ExitStack) -> None:
+        self.here = here
+        self.one, self.two = (
+            Machine(here, name, stack.enter_context(tcp_proxy(here.server.server.port)), "workers: 1")
+            for name in ("one", "two")
+        )
+
+    def planner(self) -> str:
+        return "".join(row.holder for row in self.here.rows(select(leases)))
+
+    def plans(self, machine: Machine, seconds: float = SECONDS) -> None:
+        until(seconds, f"{machine.folder.name} to plan", lambda: self.planner() == machine.name)
+
+    def is_alive(self, machine: Machine) -> bool:
+        now = self.here.rows(select(func.clock_timestamp()))[0][0]
+        query = select(dispatchers.c.name).where(dispatchers.c.seen_at >= alive_since(now))
+        return machine.name in {row.name for row in self.here.rows(query)}
+
+    def running(self, machine: Machine, word: str) -> int:
+        """A job that has begun there, and ends once it is told this word."""
+        number = self.here.witness(between=f"{self.here.until_told(word)}; echo told")
+        self.here.begun(number)
+        self.here.status(number, "Processing")
+        assert self.by(number) == [machine.name]
+        return number
+
+    def by(self, number: int) -> list[str]:
+        """Which dispatchers its executions are of."""
+        return [attempt.dispatcher for attempt in self.here.attempts(number)]
+
+
+@pytest.fixture
+def pair(prefect_server: PrefectServer, postgres: Postgres, tmp_path: Path) -> Iterator[Pair]:
+    with (
+        ExitStack() as stack,
+        site(tmp_path, prefect_server, database_url=postgres.new_database()) as here,
+    ):
+        here.start("manager").wait_until_it_answers()
+        yield Pair(here, stack)
+
+
+def stands_still(daemon: Forked) -> None:
+    def look() -> bool:
+        return Path(f"/proc/{daemon.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    until(SECONDS, "its standstill", look)
+
+
+def test_a8_a_planner_that_stood_still_past_its_lease_writes_nothing_late_and_keeps_its_job(
+    pair: Pair,
+) -> None:
+    """It is stopped with a plan half written: the row that it holds is taken from it, the plan refused."""
+    here, one, two = pair.here, pair.one, pair.two
+    first = one.start(fail=[WHILE_IT_PLANS])
+    pair.plans(one)
+    kept = pair.running(one, "kept")
+    two.start()
+    other = here.witness(between=here.until_told("other"))
+    stands_still(first)
+    assert here.attempts(other) == []
+    pair.plans(two, TAKEN_OVER_SECONDS)
+    here.begun(other)
+    until(SECONDS, "its silence", lambda: not pair.is_alive(one))
+    assert here.job(kept).status == "Processing"
+
+    first.send(signal.SIGCONT)
+    until(SECONDS, "its refusal", lambda: "another dispatcher plans from now on" in one.said())
+    until(SECONDS, "its first beat", lambda: pair.is_alive(one))
+    here.tell("kept")
+    here.status(kept, "Done")
+    after = pair.running(one, "after")
+    for word in ("other", "after"):
+        here.tell(word)
+    for number in (other, after):
+        here.status(number, "Done")
+    assert [pair.by(number) for number in (kept, other, after)] == [[one.name], [two.name], [one.name]]
+    assert here.starts() == [kept, other, after]
+    assert here.output(kept) == b"told\n"
+    assert pair.planner() == two.name
