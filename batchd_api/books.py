@@ -24,8 +24,9 @@ from batchd_api.db.tables import (
 )
 from batchd_api.reconcile import AttemptView, RowView, RunView
 from batchd_api.statuses import AttemptState, JobStatus
-from batchd_api.world import LOOK_AHEAD, reason_of
+from batchd_api.world_jobs import reason_of
 
+LOOK_AHEAD = 300  # jobs that stand in a queue's line first: those have runs in Prefect
 ENDS = (JobStatus.DONE, JobStatus.FAILED)
 AHEAD = (JobStatus.NEW, JobStatus.POSTPONED)
 

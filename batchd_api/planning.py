@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from batchd_api.dispatch_counts import DispatchCounts
-from batchd_api.planner import Plan, plan
+from batchd_api.planner import JobView, Plan, plan
 from batchd_api.planner_lease import PlannerLease
+from batchd_api.statuses import Reason, ReasonCode
 from batchd_api.stored import stored
 from batchd_api.world import Seen, WorldStore
+from batchd_api.world_jobs import HOST_CODES
 
 log = logging.getLogger("batchd.planner")
 
@@ -22,7 +24,7 @@ WITHOUT_LEASE_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """What a look has led to. `again`: rows have changed meanwhile, look at once."""
+    """What a look has led to. `again`: rows have changed meanwhile, or more may start: look at once."""
 
     has_taken: bool = False
     has_called: bool = False
@@ -79,7 +81,7 @@ class Planning:
         return Turn(
             has_taken=bool(taken),
             has_called=bool(decision.called),
-            again=len(taken) < len(decision.starts) and self._lease.holds,
+            again=(len(taken) < len(decision.starts) or reaches_behind(seen, decision)) and self._lease.holds,
             pause_seconds=self._pause_seconds(seen, decision, now),
         )
 
@@ -90,3 +92,25 @@ class Planning:
         if len(seen.world.dispatchers) > 1:
             seconds = min(seconds, ALONE_SECONDS)
         return max(0.01, seconds)
+
+
+def reaches_behind(seen: Seen, decision: Plan) -> bool:
+    """Whether jobs that were out of sight may start now: nothing that was in sight stops them any more.
+
+    Only where this plan has brought that about; else a next look would see the same again.
+    """
+    settled = {start.job_id for start in decision.starts} | (decision.called - seen.called)
+    for queue_name in seen.cut:
+        in_sight = [job for job in seen.world.jobs if job.queue_name == queue_name and not job.called]
+        lets_pass = {job.id for job in in_sight if _lets_pass(job, decision.reasons.get(job.id))}
+        if all(job.id in settled or job.id in lets_pass for job in in_sight):
+            fresh = {job_id for job_id in lets_pass if seen.reasons[job_id] != decision.reasons[job_id]}
+            if fresh or any(job.id in settled for job in in_sight):
+                return True
+    return False
+
+
+def _lets_pass(job: JobView, reason: Reason | None) -> bool:
+    if reason is None:
+        return False
+    return reason.code in HOST_CODES or reason.code is ReasonCode.NOT_BEFORE or job.refusal is not None

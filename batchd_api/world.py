@@ -28,11 +28,11 @@ from batchd_api.planner import (
 )
 from batchd_api.services import autostart
 from batchd_api.statuses import AttemptState, JobStatus, Reason
-from batchd_api.world_jobs import LOOK_AHEAD, JobsLook, reason_of
+from batchd_api.world_jobs import JobsLook, reason_of
 from batchd_flows.job_types import JobTypes
 from batchd_flows.windows import Schedule, ScheduleError, parse_schedule
 
-__all__ = ["DISPATCHER_ALIVE_SECONDS", "LOOK_AHEAD", "Seen", "Taken", "WorldStore", "alive_since", "beat"]
+__all__ = ["DISPATCHER_ALIVE_SECONDS", "Seen", "Taken", "WorldStore", "alive_since", "beat"]
 __all__ += ["reason_of", "usable_schedule"]
 
 
@@ -45,6 +45,7 @@ class Seen:
     versions: Mapping[int, int]
     called: frozenset[int]  # jobs
     newest_attempt: int
+    cut: frozenset[str] = frozenset()  # queues with more New jobs than were looked at
 
     def status(self, job_id: int) -> JobStatus:
         return JobStatus.WAITING if job_id in self.called else JobStatus.NEW
@@ -106,6 +107,7 @@ class WorldStore:
             versions=job_rows.versions,
             called=job_rows.called,
             newest_attempt=newest_attempt,
+            cut=frozenset(job_rows.cut),
         )
 
     def apply(self, seen: Seen, plan: Plan) -> list[Taken]:

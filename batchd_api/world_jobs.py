@@ -1,6 +1,6 @@
 """The jobs that the planner looks at: each queue's first New ones, and those that were called.
 
-Three hundred a queue, at every look: so what rows have in common is made once.
+A hundred a queue, at every look: so what rows have in common is made once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from batchd_api.planner import JobView
 from batchd_api.statuses import JobStatus, Reason, ReasonCode
 from batchd_flows.job_types import JobTypes
 
-LOOK_AHEAD = 300  # jobs of a queue that the planner looks at; the rest stand behind them
+PAGE = 100  # jobs of a queue that the planner looks at; the rest stand behind them
 FARTHEST = 3000  # where nothing but jobs that wait for their hosts stands before
 PLANNERS_CODES: Mapping[str, ReasonCode] = {str(code): code for code in ReasonCode}
 HOST_CODES = frozenset({ReasonCode.HOST_FULL, ReasonCode.HOST_STARTING, ReasonCode.HOST_FAILED})
@@ -26,18 +26,19 @@ HOST_CODES = frozenset({ReasonCode.HOST_FULL, ReasonCode.HOST_STARTING, ReasonCo
 _NAMES = ("id", "queue_name", "seq", "type_name", "start_time", "host_name", "version")
 _REASON_NAMES = ("reason_code", "reason_text", "reason_until")
 _COLUMNS = tuple(jobs.c[name] for name in (*_NAMES, *_REASON_NAMES))
-_NEW = select(*_COLUMNS).where(jobs.c.status == JobStatus.NEW).order_by(jobs.c.seq).limit(LOOK_AHEAD)
+_NEW = select(*_COLUMNS).where(jobs.c.status == JobStatus.NEW).order_by(jobs.c.seq).limit(PAGE)
 _CALLED = select(*_COLUMNS).where(IS_CALLED).order_by(jobs.c.queue_name, jobs.c.seq)
 
 
 @dataclass(kw_only=True)
 class JobsSeen:
-    """`reasons`: those of the planner's that the rows carry."""
+    """`reasons`: those of the planner's that the rows carry. `cut`: queues with more New jobs than these."""
 
     views: list[JobView] = field(default_factory=list)
     reasons: dict[int, Reason | None] = field(default_factory=dict)
     versions: dict[int, int] = field(default_factory=dict)
     called: frozenset[int] = frozenset()
+    cut: set[str] = field(default_factory=set)
 
 
 class JobsLook:
@@ -58,6 +59,8 @@ class JobsLook:
         for name in self._queue_hosts:
             for page in self._pages(connection, name):
                 self._add(seen, page, called=False)
+            if len(page) == PAGE:
+                seen.cut.add(name)
         return seen
 
     def _pages(self, connection: Connection, queue_name: str) -> Iterator[list[Any]]:
@@ -66,10 +69,10 @@ class JobsLook:
         page = list(connection.execute(query))
         yield page
         may_run = or_(jobs.c.start_time.is_(None), jobs.c.start_time <= self._now)
-        far = LOOK_AHEAD
-        while len(page) == LOOK_AHEAD and far < FARTHEST and all(self._lets_pass(row) for row in page):
+        far = PAGE
+        while len(page) == PAGE and far < FARTHEST and all(self._lets_pass(row) for row in page):
             page = list(connection.execute(query.where(jobs.c.seq > page[-1].seq, may_run)))
-            far += LOOK_AHEAD
+            far += PAGE
             yield page
 
     def _lets_pass(self, row: Row[Any]) -> bool:

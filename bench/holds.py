@@ -7,10 +7,6 @@ HOLDS: Mapping[str, str] = {
         "the rows are counted over one index, 9 ms for 100,000 (0.02 ms for 100). Counters kept beside the "
         "jobs would be exact too, but on PostgreSQL each change of a job would wait for those of the others."
     ),
-    "a decision of the planner": (
-        "it looks at the first 300 of a queue, where the other queue has 100: 3.5 ms against 2.3 ms, half of "
-        "the difference in reading the rows. More waiting jobs than 300 add nothing."
-    ),
     "the same, limit 4": (
         "between its calls the mirror looks for what is due (2 to 3 ms), reads the job (1.3 ms) and notes "
         "what it has shown (a commit that waits for the disk); a call costs 0.8 ms in Prefect's client and "

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import httpx
 
-from batchd_api.world import LOOK_AHEAD
+from batchd_api.books import LOOK_AHEAD
 from bench.figures import Figure
 from bench.places import Ours, until
 from tests.acceptance.harness import PASSWORD, USER

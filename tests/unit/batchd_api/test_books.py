@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, select, update
 
-from batchd_api.books import Books
+from batchd_api.books import LOOK_AHEAD, Books
 from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, flow_runs, jobs
 from batchd_api.queries import JobsWanted
@@ -17,7 +17,7 @@ from batchd_api.reconcile import FINAL, RunView, Shown
 from batchd_api.recorder import Recorder
 from batchd_api.retention import Retention, living_folders
 from batchd_api.schemas import ALL_STATUSES
-from batchd_api.world import LOOK_AHEAD, WorldStore
+from batchd_api.world import WorldStore
 from tests.ground import NOW, ROOT, Installation
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import delete, insert
 
-from batchd_api.books import Books
+from batchd_api.books import LOOK_AHEAD, Books
 from batchd_api.db.tables import jobs
 from batchd_api.forms import Forms
 from batchd_api.hands import Hands
@@ -18,7 +18,8 @@ from batchd_api.planner import plan
 from batchd_api.pools import Pools
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.watch import Watch
-from batchd_api.world import LOOK_AHEAD, WorldStore, beat
+from batchd_api.world import WorldStore, beat
+from batchd_api.world_jobs import PAGE
 from tests.fake_prefect import FakePrefect
 from tests.ground import NOW, Installation, statements
 
@@ -49,17 +50,17 @@ def planned(world: WorldStore) -> int:
     return len(seen.world.jobs)
 
 
-def test_h8_a_round_of_the_planner_asks_as_much_of_5000_jobs_as_of_300(full: Installation) -> None:
+def test_h8_a_round_of_the_planner_asks_as_much_of_5000_jobs_as_of_100(full: Installation) -> None:
     world = world_of(full)
-    assert planned(world) == LOOK_AHEAD
+    assert planned(world) == PAGE
     planned(world)  # one has got its turn, and one more comes into sight
     with statements(full) as of_many:
         seen = planned(world)
     with full.database.write() as connection:
-        connection.execute(delete(jobs).where(jobs.c.id > 10 + LOOK_AHEAD))
+        connection.execute(delete(jobs).where(jobs.c.id > 10 + PAGE))
     with statements(full) as of_few:
         assert planned(world) == seen
-    assert seen == LOOK_AHEAD
+    assert seen == PAGE
     assert reads(of_many) == reads(of_few)
     assert len(of_many) < 20
 

@@ -14,7 +14,8 @@ from batchd_api.db.tables import attempts, jobs
 from batchd_api.planner import HostState, HostView, Plan, plan
 from batchd_api.schemas import JobChange
 from batchd_api.statuses import JobStatus, Reason, ReasonCode
-from batchd_api.world import LOOK_AHEAD, WorldStore, beat
+from batchd_api.world import WorldStore, beat
+from batchd_api.world_jobs import PAGE
 from tests.ground import NOW, ROOT, Installation
 
 SLOTS = Reason(code=ReasonCode.SLOTS, text="all 1 workers are busy")
@@ -203,7 +204,7 @@ def many(here: Installation, count: int, first_seq: int, **values: Any) -> None:
 
 
 def test_jobs_whose_time_has_not_come_do_not_hide_those_behind_them(here):
-    many(here, LOOK_AHEAD + 10, 1, start_time=LATER)
+    many(here, PAGE + 10, 1, start_time=LATER)
     behind = here.enqueue()
     world = store(here)
     seen = look(world)
@@ -211,7 +212,7 @@ def test_jobs_whose_time_has_not_come_do_not_hide_those_behind_them(here):
 
 
 def test_jobs_that_wait_for_their_host_do_not_hide_those_behind_them(here):
-    many(here, LOOK_AHEAD + 10, 1, host_name="farm")
+    many(here, PAGE + 10, 1, host_name="farm")
     behind = here.enqueue()
     world = store(here, farm=HostView(name="farm", state=HostState.FAILED, text="farm is away"))
     world.apply(seen := look(world), plan(seen.world))  # the first look writes why they wait
@@ -219,5 +220,5 @@ def test_jobs_that_wait_for_their_host_do_not_hide_those_behind_them(here):
 
 
 def test_a_long_queue_is_looked_at_by_its_first_jobs_only(here):
-    many(here, LOOK_AHEAD + 10, 1)
-    assert [view.seq for view in look(store(here)).world.jobs] == list(range(1, LOOK_AHEAD + 1))
+    many(here, PAGE + 10, 1)
+    assert [view.seq for view in look(store(here)).world.jobs] == list(range(1, PAGE + 1))
