@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from batchd_api.admin_database import COMMANDS
+from batchd_api.admin_dispatchers import forget_dispatcher
 from batchd_api.admin_parts import FAILED, in_sentences, opened_database, upgraded
 from batchd_api.answers import printable
 from batchd_api.config_check import check_config
@@ -163,7 +164,7 @@ def _password(from_stdin: bool) -> str:
     return line.removesuffix("\n").removesuffix("\r")
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, forget_dispatcher):
     main.add_command(command)
 
 

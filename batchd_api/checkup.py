@@ -24,6 +24,7 @@ from batchd_api.db.session import Database
 from batchd_api.db.tables import dispatchers, queues
 from batchd_api.db.upgrade import current_revision, head_revision
 from batchd_api.errors import BatchdError, StartupError
+from batchd_api.forgetting import last_seen, silent_ones
 from batchd_api.old_database import refuse_originals
 from batchd_api.settings import database_url
 from batchd_api.settings_records import Settings
@@ -173,15 +174,13 @@ def database(settings: Settings, now: datetime) -> Findings:
             revision = current_revision(connection)
             times = connection.execute(select(func.now())).scalar_one() if not opened.is_sqlite else None
             is_current = revision == head_revision()
-            alive = _alive(connection, now) if is_current else None
+            seen = [_alive(connection, now), *_silent(connection, now)] if is_current else []
             users = [*_users(connection)] if is_current else []
         yield _revision(settings, revision)
         if isinstance(times, datetime) and abs((times - now).total_seconds()) > CLOCK_SECONDS:
             ahead = (times - now).total_seconds()
             yield fix("clock", f"the database's clock is {ahead:+.0f} s from this one's: set both by NTP")
-        if alive is not None:
-            yield alive
-        yield from users
+        yield from (*seen, *users)
     except (StartupError, BatchdError) as error:
         yield fix("database", str(error))
     finally:
@@ -200,6 +199,16 @@ def _alive(connection: Connection, now: datetime) -> Finding:
     if names:
         return ok("dispatchers", f"alive: {', '.join(sorted(names))}")
     return note("dispatchers", "none is alive: no job starts until `batchd` or `batchd dispatcher` runs")
+
+
+def _silent(connection: Connection, now: datetime) -> Findings:
+    for one in silent_ones(connection, now):
+        numbers = ", ".join(str(number) for number in one.job_ids)
+        yield note(
+            "dispatchers",
+            f"{one.name} {last_seen(one.seen_at)}, and jobs of it have not ended ({numbers}): start it; "
+            f"if its machine never returns: batchd-admin forget-dispatcher {one.name}",
+        )
 
 
 def _users(connection: Connection) -> Findings:

@@ -237,6 +237,7 @@ class Dispatcher:
                 await self._follow(attempt, machine, launch)
         except OldToken as error:
             log.warning("%s", error)
+            await self._cancel(attempt)  # it was given up: its job may run again elsewhere
         except HostNotFound as error:
             await self._miss_host(attempt, error)
         except MachineLost as error:

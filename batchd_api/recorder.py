@@ -6,7 +6,7 @@ stopped past its time cannot write over what came after. Blocking.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -119,9 +119,21 @@ class Recorder:
         with self._database.write() as connection:
             _note_cut(connection, attempt, _mine(connection, attempt), now)
 
-    def ended(self, attempt: Attempt, outcome: Outcome, on_fail: OnFail, now: datetime) -> None:
-        """The tree is gone: the slot is free, the job is Done, Failed, or New again as `on_fail` says."""
+    def ended(
+        self,
+        attempt: Attempt,
+        outcome: Outcome,
+        on_fail: OnFail,
+        now: datetime,
+        *,
+        provided: Callable[[Connection], None] = lambda _: None,
+    ) -> None:
+        """The tree is gone: the slot is free, the job is Done, Failed, or New again as `on_fail` says.
+
+        `provided` raises where that must not be written, asked in the same transaction.
+        """
         with self._database.write() as connection:
+            provided(connection)
             if on_fail.when is RetryWhen.LATER:
                 _hold_line(connection, attempt)
             row = _mine(connection, attempt)

@@ -7,6 +7,7 @@ go from Prefect through the mirror.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Callable, Collection, Sequence
@@ -19,7 +20,12 @@ from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, jobs, metric_dumps, metric_shapes, output
 from batchd_api.services.deletion import delete_jobs
 from batchd_api.statuses import AttemptState, JobStatus
+from batchd_flows.limits import KILL_AFTER_SECONDS
+from batchd_flows.local_machine import LocalMachine
+from batchd_flows.supervisor import RunState
 from batchd_flows.user_launch import remove_aside
+
+log = logging.getLogger("batchd.retention")
 
 ENDS = (JobStatus.DONE, JobStatus.FAILED)
 BY = "retention"
@@ -94,15 +100,21 @@ def remove_leftovers(attempts_folder: Path, living: Callable[[], Collection[str]
     """Remove the folders of attempts that have ended. Returns how many.
 
     `living` names those that have not. It is asked after the folders are listed: an attempt is written down
-    before its folder is made, so that a new one is never taken for a leftover.
+    before its folder is made, so that a new one is never taken for a leftover. What still runs there was
+    given up while nobody watched it: it is ended first, and removed at a later look.
     """
+    machine = LocalMachine()
     found = [path for path in attempts_folder.iterdir() if _ATTEMPT_FOLDER.fullmatch(path.name)]
     kept = set(living()) if found else set()
     leftovers = [path for path in found if path.name not in kept and path.is_dir() and not path.is_symlink()]
     for path in leftovers:
+        if machine.status(path).state is RunState.RUNNING:
+            log.warning("attempt %s was given up and still runs: it is ended", path.name)
+            machine.cancel(path, grace_seconds=KILL_AFTER_SECONDS)
+            continue
         remove_aside(path)
         shutil.rmtree(path, ignore_errors=True)
-    return len(leftovers)
+    return sum(not path.exists() for path in leftovers)
 
 
 def living_folders(database: Database) -> set[str]:

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -48,6 +49,12 @@ BRIEF = "name: brief\ntemplate: $command\nparams:\n  - name: command\nkill_after
 
 class Place(Records, Installation):
     """An installation whose rows are read directly."""
+
+    def attempt_folder(self, number: int, attempt: int = 1) -> Path:
+        return self.state / "attempts" / f"{number}.{attempt}"
+
+    def supervisor(self, number: int, attempt: int = 1) -> int:
+        return int((self.attempt_folder(number, attempt) / "pid").read_text().split()[0])
 
 
 class Grounds(Place):
@@ -108,12 +115,6 @@ class Grounds(Place):
 
     def begun(self, number: int, times: int = 1) -> None:
         until(60, f"start {times} of job {number}", lambda: len(self.starts(number)) >= times)
-
-    def attempt_folder(self, number: int, attempt: int = 1) -> Path:
-        return self.state / "attempts" / f"{number}.{attempt}"
-
-    def supervisor(self, number: int, attempt: int = 1) -> int:
-        return int((self.attempt_folder(number, attempt) / "pid").read_text().split()[0])
 
     def assert_invariants(self, alive: Collection[int] = (), seconds: float = 60) -> None:
         evidence = Evidence(
@@ -190,6 +191,12 @@ class Machine(Place):
     def name(self) -> str:
         """Under which the database knows it."""
         return dispatcher_name(self.state)
+
+    def forget(self, other: Machine, *words: str) -> subprocess.CompletedProcess[str]:
+        """Give another machine's dispatcher up, by the command."""
+        return self.run(
+            "batchd-admin", "-c", self.config, "forget-dispatcher", other.name, *(words or ("--yes",))
+        )
 
     def start(self, *, fail: Sequence[FailPoint] = ()) -> Forked:
         """Its dispatcher, once it is alive."""

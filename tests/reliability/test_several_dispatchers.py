@@ -1,4 +1,4 @@
-"""Two dispatchers at one PostgreSQL, one of which stands still for longer than its lease. FAULTS.md: A8."""
+"""Two dispatchers at one PostgreSQL, one of which stands still for longer than it may. FAULTS.md: A8."""
 
 from __future__ import annotations
 
@@ -48,9 +48,11 @@ class Pair:
         query = select(dispatchers.c.name).where(dispatchers.c.seen_at >= alive_since(now))
         return machine.name in {row.name for row in self.here.rows(query)}
 
-    def running(self, machine: Machine, word: str) -> int:
+    def running(self, machine: Machine, word: str, meanwhile: str = ":") -> int:
         """A job that has begun there, and ends once it is told this word."""
-        number = self.here.witness(between=f"{self.here.until_told(word)}; echo told")
+        file = self.here.folder / word
+        waits = f"while [ ! -e {file} ]; do sleep 0.05; {meanwhile}; done"
+        number = self.here.witness(between=f"{waits}; echo told")
         self.here.begun(number)
         self.here.status(number, "Processing")
         assert self.by(number) == [machine.name]
@@ -109,3 +111,38 @@ def test_a8_a_planner_that_stood_still_past_its_lease_writes_nothing_late_and_ke
     assert here.starts() == [kept, other, after]
     assert here.output(kept) == b"told\n"
     assert pair.planner() == two.name
+
+
+def test_a8_what_a_forgotten_dispatcher_says_when_it_is_woken_is_refused_and_its_command_is_ended(
+    pair: Pair,
+) -> None:
+    here, one, two = pair.here, pair.one, pair.two
+    first = one.start()
+    lost = pair.running(one, "never", meanwhile="echo again")
+    supervisor = Path(f"/proc/{one.supervisor(lost)}")
+    two.start()
+    first.send(signal.SIGSTOP)
+    refused = two.forget(one)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"The dispatcher {one.name} is alive" in refused.stderr
+    until(SECONDS, "its silence", lambda: not pair.is_alive(one))
+
+    assert f"job {lost} (command): Failed, outcome unknown" in two.forget(one, "--dry-run").stdout
+    assert here.job(lost).status == "Processing"
+    assert two.forget(one).returncode == 0
+    given_up, job = here.attempts(lost), here.job(lost)
+    why = f"outcome unknown: its dispatcher {one.name} was given up"
+    assert (job.status, job.reason_text, given_up[0].exit_code) == ("Failed", why, None)
+    assert supervisor.exists()
+
+    first.send(signal.SIGCONT)
+    until(SECONDS, "the refusal", lambda: f"Attempt 1 of job {lost} is not this dispatcher's" in one.said())
+    until(SECONDS, "the end of what it ran", lambda: not supervisor.exists())
+    assert here.attempts(lost) == given_up
+    assert (here.job(lost).status, here.job(lost).end_time) == ("Failed", job.end_time)
+    until(SECONDS, "its first beat", lambda: pair.is_alive(one))
+    jobs = [here.witness(between="sleep 1") for _ in range(4)]
+    for number in jobs:
+        here.status(number, "Done")
+    assert {name for number in jobs for name in pair.by(number)} == {one.name, two.name}
+    assert here.starts(lost) == [lost]

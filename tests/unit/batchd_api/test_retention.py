@@ -14,7 +14,10 @@ from batchd_api.db.session import Database
 from batchd_api.db.tables import attempts, flow_runs, jobs, output
 from batchd_api.retention import OUTPUT_ROWS_AT_ONCE, Retention, living_folders, remove_leftovers
 from batchd_api.statuses import JobStatus
+from batchd_flows.local_machine import LocalMachine
+from batchd_flows.supervisor import Launch
 from tests.ground import NOW, Installation, installation
+from tests.waiting import wait_until
 
 DAY = timedelta(days=1)
 UNFINISHED = [status for status in JobStatus if not status.is_final]
@@ -138,6 +141,19 @@ def test_an_attempt_that_begins_meanwhile_keeps_its_folder(here: Installation, t
 
     assert remove_leftovers(tmp_path, living) == 1
     assert [path.name for path in tmp_path.iterdir()] == [f"{job_id}.1"]
+
+
+def test_what_still_runs_of_an_attempt_that_was_given_up_is_ended_before_its_folder_goes(
+    here: Installation, tmp_path: Path
+) -> None:
+    machine, folder = LocalMachine(), tmp_path / "7.1"
+    machine.start(Launch(folder=folder, script="exec sleep 600", environment={}))
+    pid = machine.status(folder).pid
+    assert pid is not None
+    assert remove_leftovers(tmp_path, lambda: living_folders(here.database)) == 0
+    wait_until(lambda: machine.gone(folder), 30, f"the end of {pid}")
+    assert folder.exists()
+    assert remove_leftovers(tmp_path, lambda: living_folders(here.database)) == 1
 
 
 # A database that has run for long
