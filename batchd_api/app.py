@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -30,6 +29,7 @@ from batchd_api.errors import BatchdError, StartupError
 from batchd_api.facade import FacadeParts, create_facade
 from batchd_api.file_access import file_roots
 from batchd_api.metric_keeping import MetricKeeper
+from batchd_api.nudge import Nudge
 from batchd_api.old_database import refuse_originals
 from batchd_api.options import FacadeOptions
 from batchd_api.outbox import Outbox
@@ -184,7 +184,6 @@ async def _stopped_together() -> AsyncIterator[list[asyncio.Task[object]]]:
 async def _serve(parts: Parts, tasks: list[asyncio.Task[object]], wake: Callable[[], None]) -> None:
     """The facade; it answers before Prefect does. The embedded server is the manager's child."""
     settings = parts.settings
-    loop = asyncio.get_running_loop()
     prefect = ServerState()
     facade = create_facade(
         FacadeParts(
@@ -193,7 +192,7 @@ async def _serve(parts: Parts, tasks: list[asyncio.Task[object]], wake: Callable
             job_types=parts.job_types,
             hosts=parts.hosts,
             clock=lambda: datetime.now(UTC),
-            changed=partial(_wake_from_a_thread, loop, wake),
+            changed=Nudge(wake),
             variables=settings.variables,
             file_roots=parts.file_roots,
             outbox=Outbox(
@@ -232,11 +231,6 @@ def _metric_keeper(facade: FastAPI, settings: Settings) -> MetricKeeper:
         dump_seconds=settings.metrics.dump_timeout_seconds,
         prefix=settings.metrics.store_prefix_only,
     )
-
-
-def _wake_from_a_thread(loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop is closed: we are stopping
-        loop.call_soon_threadsafe(wake)
 
 
 class _Uvicorn(uvicorn.Server):
