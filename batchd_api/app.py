@@ -43,7 +43,10 @@ from batchd_api.settings_records import DaemonMode, ScrapeAccess, Settings
 from batchd_api.slow_clients import TimelyProtocol
 from batchd_api.startup import (
     AUTH_FILE,
+    STOPS,
     dispatcher_name,
+    has_embedded_server,
+    mode_of,
     prefect_login,
     prepare_state_directory,
     read_settings,
@@ -91,8 +94,12 @@ def opened(config: Path | None, mode: str | None) -> Iterator[Parts]:
         log.info("not as in the original, on purpose: %s; `batchd doctor` says how it comes back", changed)
     folders = config_folders(config, os.environ)
     prepare_state_directory(settings)
-    chosen = DaemonMode(mode.capitalize()) if mode else settings.daemon
-    with only_one(settings.state_directory, chosen), _database(settings) as database:
+    chosen = mode_of(settings, mode)
+    with (
+        only_one(settings.state_directory, chosen),
+        _no_server_left(settings) if has_embedded_server(settings, mode) else contextlib.nullcontext(),
+        _database(settings) as database,
+    ):
         upgrade(database)
         with database.write() as connection:
             installation_id = ensure_first_rows(connection, datetime.now(UTC))
@@ -108,6 +115,17 @@ def opened(config: Path | None, mode: str | None) -> Iterator[Parts]:
             controllers=controllers,
             file_roots=file_roots(settings, hosts, config, os.environ),
         )
+
+
+@contextlib.contextmanager
+def _no_server_left(settings: Settings) -> Iterator[None]:
+    """It began before us (`daemon.begin_server`), and signals have waited since: they find us here."""
+    try:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        yield
+    finally:
+        asyncio.run(EmbeddedServer(server_settings(settings)).stop())
 
 
 @contextlib.contextmanager
@@ -156,7 +174,7 @@ async def run(parts: Parts) -> None:
     """Everything, from started to stopped. Jobs that run go on under their supervisors."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(_stopped_together())

@@ -1,19 +1,32 @@
 """`batchd`: reads the configuration, refuses what cannot work, and becomes the daemon.
 
 Prefect reads its settings from the environment while it is imported. So this module imports nothing of it,
-sets that environment, and replaces itself by `python -m batchd_api.app`; the process id stays.
+sets that environment, and replaces itself by `python -m batchd_api.app`; the process id stays. The embedded
+Prefect server begins before that: it starts while the daemon is imported.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 import click
 
 from batchd_api.errors import StartupError
-from batchd_api.startup import prefect_environment, prepare_state_directory, read_settings
+from batchd_api.settings_records import Settings
+from batchd_api.startup import (
+    STOPS,
+    has_embedded_server,
+    mode_of,
+    prefect_environment,
+    prepare_state_directory,
+    read_settings,
+    server_settings,
+)
+from batchd_api.state_lock import only_one
+from batchd_flows.server import EmbeddedServer
 from batchd_flows.versions import BrokenVersions, check_versions
 
 REFUSED = 2  # exit code of a daemon that cannot start
@@ -106,7 +119,9 @@ def drain(named_before: Path | None, config: Path | None, timeout: str | None, o
 
 def _become(mode: str | None, config: Path | None) -> None:
     try:
-        environment = prepared_environment(config)
+        settings = checked_settings(config)
+        environment = prefect_environment(settings)
+        begin_server(settings, mode)
     except (StartupError, BrokenVersions) as error:
         click.echo(f"batchd: {error}", err=True)
         sys.exit(REFUSED)
@@ -116,9 +131,27 @@ def _become(mode: str | None, config: Path | None) -> None:
     os.execve(sys.executable, arguments, environment)  # noqa: S606  the same program, under another environment
 
 
-def prepared_environment(config: Path | None) -> dict[str, str]:
-    """Check what can be checked without Prefect, and give the environment that Prefect needs."""
+def checked_settings(config: Path | None) -> Settings:
+    """What can be checked without Prefect is."""
     check_versions()
     settings = read_settings(config, os.environ).settings
     prepare_state_directory(settings)
-    return prefect_environment(settings)
+    return settings
+
+
+def begin_server(settings: Settings, mode: str | None) -> None:
+    """Let the embedded server start meanwhile; the daemon ends it, whatever becomes of its own start.
+
+    A signal to stop waits until the daemon hears it: it would leave the server behind. Raises StartupError
+    where a daemon with this state folder runs.
+    """
+    if not has_embedded_server(settings, mode):
+        return
+    asked = list[int]()
+    with only_one(settings.state_directory, mode_of(settings, mode)):
+        for number in STOPS:
+            signal.signal(number, lambda heard, _: asked.append(heard))
+        EmbeddedServer(server_settings(settings)).begin()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # not sooner: the server would inherit that too
+    for heard in asked:
+        os.kill(os.getpid(), heard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 
 from batchd_api.errors import StartupError
 from batchd_api.settings import LoadedSettings, load_settings
-from batchd_api.settings_records import Settings
+from batchd_api.settings_records import DaemonMode, Settings
 from batchd_flows.server_settings import (
     ServerError,
     ServerSettings,
@@ -23,6 +24,7 @@ from batchd_infra.config_files import ConfigError
 
 AUTH_FILE = "prefect-auth"
 KNOWN_HOSTS_FILE = "known_hosts"
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def read_settings(config_path: Path | None, environ: Mapping[str, str]) -> LoadedSettings:
@@ -45,6 +47,16 @@ def prepare_state_directory(settings: Settings) -> None:
         raise StartupError(f"The state folder {folder} cannot be made: {error.strerror}.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StartupError(f"The state folder {folder} cannot be written: set state_directory, or its owner.")
+
+
+def mode_of(settings: Settings, word: str | None) -> DaemonMode:
+    """What this daemon is: `word` of its command line, else what the configuration says."""
+    return DaemonMode(word.capitalize()) if word else settings.daemon
+
+
+def has_embedded_server(settings: Settings, word: str | None) -> bool:
+    """Whether this daemon keeps a Prefect server of its own: that is the manager's."""
+    return settings.prefect.api_url is None and mode_of(settings, word) is not DaemonMode.DISPATCHER
 
 
 def server_settings(settings: Settings) -> ServerSettings:

@@ -101,6 +101,13 @@ class EmbeddedServer:
         async with self._turn:
             await self._start()
 
+    def begin(self) -> None:
+        """Start it where that is plain, and do not wait: `start` does, and says what is wrong. Blocking."""
+        with contextlib.suppress(OSError):
+            self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self._living() is None and _port_is_free(self.port):
+                self._spawn()
+
     async def ensure_running(self) -> bool:
         """Start the server again where it has died or hangs; whether that was needed."""
         async with self._turn:
@@ -231,6 +238,12 @@ class EmbeddedServer:
     def _bury(self) -> None:
         if self._child is not None and self._child.poll() is not None:
             self._child = None
+        marker = read_marker(self._marker_file) if self._child is None else None
+        if marker is not None:
+            with contextlib.suppress(
+                ChildProcessError
+            ):  # our child all the same, where it began before an exec
+                os.waitpid(marker.pid, os.WNOHANG)
 
 
 async def _comes_free(port: int) -> bool:

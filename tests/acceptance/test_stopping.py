@@ -119,3 +119,20 @@ def test_a_daemon_that_is_stopped_while_prefect_starts_takes_it_along(here: Inst
     until(60, "the beginning of the server", lambda: here.prefect_server())
     assert daemon.stop() < STOP_SECONDS
     here.assert_nothing_left()
+
+
+def test_a_daemon_that_is_stopped_while_it_is_imported_takes_its_server_along(here: Installation) -> None:
+    daemon = Daemon(here)
+    until(60, "the server's process", lambda: (here.state / "prefect" / "server.json").exists())
+    assert daemon.stop(signal.SIGTERM) < STOP_SECONDS + 5
+    assert daemon.process.returncode == 0, daemon.terminal()
+    here.assert_nothing_left()
+
+
+def test_a_second_daemon_is_refused_and_leaves_the_firsts_server_alone(here: Installation) -> None:
+    with running(here):
+        server = here.prefect_server()
+        refused = here.run("batchd", "-c", here.config)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "runs already with the state folder" in refused.stderr
+        assert here.prefect_server() == server
