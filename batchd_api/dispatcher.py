@@ -17,6 +17,7 @@ from typing import Any
 from batchd_api.db.session import Database
 from batchd_api.dispatch_counts import DispatchCounts
 from batchd_api.drain import enlist
+from batchd_api.heartbeat import Heartbeat
 from batchd_api.host_side import HostNotReady, HostSide
 from batchd_api.launches import CannotLaunch, Launches, Look, NoLongerPermitted
 from batchd_api.mirror import CancelledInPrefect, Mirror
@@ -27,7 +28,6 @@ from batchd_api.progress_notes import WRITE_SECONDS, AttemptProgress, ProgressNo
 from batchd_api.recorder import Attempt, OldToken, Recorder
 from batchd_api.statuses import AttemptState, Reason, ReasonCode
 from batchd_api.stored import stored
-from batchd_api.world import beat
 from batchd_flows.errors import FlowsError
 from batchd_flows.job_types import JobTypes, OnFail
 from batchd_flows.orchestrator_records import OrchestratorRefused, PoolGone
@@ -58,8 +58,7 @@ class Dispatcher:
         launches: Launches,
         mirror: Mirror,
         hosts: HostSide,
-        workers: int,
-        queues: Sequence[str] | None = None,
+        heartbeat: Heartbeat,
         counts: DispatchCounts,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         pool_runs: PoolRuns,
@@ -72,16 +71,15 @@ class Dispatcher:
         self._launches = launches
         self._mirror = mirror
         self._hosts = hosts
-        self._workers = workers
+        self._heartbeat = heartbeat
         self._pool_runs = pool_runs
-        self._queues = list(queues) if queues is not None else None
         self._clock = clock
         self.counts = counts
         self._progress = progress or ProgressNotes(database, JobTypes())
         self._wake = asyncio.Event()
         self._cares: dict[int, asyncio.Task[None]] = {}
         self._claiming: set[int] = set()
-        self._draining = False
+        self._draining = self._gives_way = False
         self._cancelled: set[int] = set()
         self._cancels: dict[int, asyncio.Task[None]] = {}
         self._missed: dict[int, float] = {}  # since when the file of an attempt's host is
@@ -135,28 +133,31 @@ class Dispatcher:
             await asyncio.sleep(pause_seconds)
 
     async def _beat(self) -> None:
-        draining = await stored(beat, self._database, self.name, self._workers, self._queues, self._clock())
-        if draining != self._draining:
-            self._draining = draining
-            log.info("draining: no new jobs are taken" if draining else "new jobs are taken again")
+        said = await stored(self._heartbeat.beat)
+        if said.draining != self._draining:
+            self._draining = said.draining
+            log.info("draining: no new jobs are taken" if said.draining else "new jobs are taken again")
             self.wake()
-        if draining:
+        self._gives_way = said.gives_way
+        if said.draining or said.gives_way:
             await self._give_claims_back()
 
     async def _give_claims_back(self) -> None:
-        """What waits for Prefect's word has not started; who drains need not wait for it."""
+        """What waits for Prefect's word has not started; who drains, or does not reach it, need not wait."""
         for attempt in await stored(self._recorder.alive, self.name):
             if attempt.id in self._claiming:
                 self._cares[attempt.id].cancel()
                 await stored(self._recorder.give_back, attempt)
 
     async def _seek_lead(self) -> None:
-        if await self._planning.seek_lead():
+        if await self._planning.seek_lead(gives_way=self._gives_way):
             self.wake()
 
     async def _look(self) -> None:
         """Plan once, and sleep until something changes or time alone changes the answer."""
         self._wake.clear()
+        if self._heartbeat.is_due:
+            await self._beat()
         turn = await self._planning.turn()
         if turn.has_taken:
             await self._care()

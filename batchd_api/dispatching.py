@@ -14,10 +14,12 @@ from functools import partial
 from batchd_api.artifact_books import ArtifactBooks
 from batchd_api.attempt_orders import AttemptOrders
 from batchd_api.books import Books
+from batchd_api.db.job_counts import gather
 from batchd_api.dispatch_counts import DispatchCounts
 from batchd_api.dispatcher import Dispatcher
 from batchd_api.forms import Forms
 from batchd_api.hands import Hands
+from batchd_api.heartbeat import Heartbeat
 from batchd_api.host_desk import HostDesk
 from batchd_api.host_leftovers import HostLeftovers
 from batchd_api.hosting import HostPace, Wakers, build_hosting, host_views
@@ -156,7 +158,7 @@ def build_dispatching(
         ),
         lease,
         counts=counts,
-        prefect_down=lambda: mirror.down,
+        prefect_down=lambda: mirror.reach.down,
         poll_timeout_seconds=_poll_timeout_seconds(parts),
         clock=clock,
     )
@@ -168,8 +170,14 @@ def build_dispatching(
         launches=launches,
         mirror=mirror,
         hosts=hosting.side,
-        workers=settings.dispatcher.workers,
-        queues=settings.dispatcher.queues,
+        heartbeat=Heartbeat(
+            database,
+            name,
+            mirror.reach,
+            workers=settings.dispatcher.workers,
+            queues=settings.dispatcher.queues,
+            clock=clock,
+        ),
         counts=counts,
         clock=clock,
         pool_runs=PoolRuns(
@@ -215,6 +223,9 @@ def tidy_up(parts: Parts, now: datetime, *, sweeps: bool = True) -> None:
         pass
     while sweeps and retention.shrink():
         pass
+    if sweeps:
+        with parts.database.write() as connection:
+            gather(connection)
     folder = parts.settings.state_directory / ATTEMPTS_FOLDER
     remove_leftovers(folder, partial(living_folders, parts.database))
 

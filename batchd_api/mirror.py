@@ -20,6 +20,7 @@ from uuid import UUID
 from batchd_api.books import Books, Entry
 from batchd_api.errors import DatabaseFull, DatabaseUnavailable
 from batchd_api.pools import Pools
+from batchd_api.prefect_reach import PrefectReach
 from batchd_api.prefect_words import PrefectWords
 from batchd_api.reconcile import Action, Create, End, Hold, Remove, Run, RunView, Shown, Wait, reconcile
 from batchd_api.recorder import Attempt
@@ -97,16 +98,11 @@ class Mirror:
         self._changed = changed
         self._leads = leads
         self._has_led = False
+        self.reach = PrefectReach(orchestrator.healthy)
         self._wake = asyncio.Event()
         self._claims: deque[_Claim] = deque()
-        self._down: str | None = "Prefect has not answered yet"
         self._level_at: float | None = time.monotonic()  # None: there is nothing to show
         self._stuck: dict[int, float] = {}  # job → not before; Prefect refused something about it
-
-    @property
-    def down(self) -> str | None:
-        """Why nothing can start now, in a sentence; None while Prefect answers."""
-        return self._down
 
     def lag_seconds(self) -> float:
         """Since when Prefect lacks something that it should show."""
@@ -171,15 +167,13 @@ class Mirror:
         self._wake.clear()
 
     def _say(self, down: str | None) -> None:
-        if (down is None) != (self._down is None):
+        if self.reach.note(down):
             log.warning("%s", down) if down else log.info("Prefect answers")
-            self._down = down
             self._changed()
-        self._down = down
 
     async def step(self) -> bool:
         """One round: claims, and at most BATCH rows. False: nothing was due. `run` makes them."""
-        if self._down:
+        if self.reach.down:
             await self._orchestrator.probe()
         if not self._leads():
             return await self._follow()
@@ -220,6 +214,7 @@ class Mirror:
         """Another dispatcher's mirror shows the rows; claims and output are of what runs here."""
         self._has_led = False
         self._watch.stand_by()
+        await self.reach.ask()
         self._say(None)
         worked = await self._serve_claims()
         return await self._logs.step() or worked

@@ -92,7 +92,10 @@ def _barred(world: World, queue: QueueView) -> Reason | None:
 
 
 def _nobody_serves(world: World, queue: QueueView) -> str:
-    draining = [dispatcher.name for dispatcher in world.dispatchers if dispatcher.is_for(queue.name)]
+    idle = [dispatcher for dispatcher in world.dispatchers if dispatcher.is_for(queue.name)]
+    if any(not dispatcher.reaches_prefect for dispatcher in idle):
+        return f"no dispatcher that serves queue {queue.name} and is not draining reaches Prefect"
+    draining = [dispatcher.name for dispatcher in idle]
     if draining:
         return (
             f"dispatcher {draining[0]} is draining: it takes no new jobs until it is restarted,"

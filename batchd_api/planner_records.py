@@ -60,15 +60,19 @@ class BusyView:
 
 @dataclass(frozen=True, kw_only=True)
 class DispatcherView:
-    """A dispatcher that is alive. `queues` null = all. One that is draining takes no new jobs."""
+    """A dispatcher that is alive. `queues` null = all.
+
+    One that is draining takes no new jobs, nor does one that does not reach Prefect.
+    """
 
     name: str
     workers: int
     queues: frozenset[str] | None = None
     draining: bool = False
+    reaches_prefect: bool = True
 
     def serves(self, queue_name: str) -> bool:
-        return not self.draining and self.is_for(queue_name)
+        return not self.draining and self.reaches_prefect and self.is_for(queue_name)
 
     def is_for(self, queue_name: str) -> bool:
         return self.queues is None or queue_name in self.queues

@@ -57,9 +57,11 @@ class Planning:
     def leads(self) -> bool:
         return self._lease.holds
 
-    async def seek_lead(self) -> bool:
-        """Renew the lease, or try to get it. True: it has just become ours."""
-        leads = await stored(self._lease.seek)
+    async def seek_lead(self, *, gives_way: bool = False) -> bool:
+        """Renew the lease, or try to get it; or leave it to another. True: it has just become ours."""
+        if gives_way:
+            await stored(self._lease.give_up)
+        leads = not gives_way and await stored(self._lease.seek)
         gained, lost = leads and not self._led, self._led and not leads
         if gained or lost:
             log.info("plans from now on" if gained else "another dispatcher plans from now on")

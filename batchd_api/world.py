@@ -254,6 +254,7 @@ def _dispatcher_view(row: RowMapping) -> DispatcherView:
         workers=row["workers"],
         queues=None if names is None else frozenset(names),
         draining=row["draining"],
+        reaches_prefect=row["workers"] > 0,
     )
 
 

@@ -146,7 +146,7 @@ class Daemon(Records):
 
     @property
     def prefect_is_down(self) -> bool:
-        return self._dispatching is not None and self._dispatching.mirror.down is not None
+        return self._dispatching is not None and self._dispatching.mirror.reach.down is not None
 
     # What people ask for
 

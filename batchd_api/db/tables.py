@@ -251,7 +251,7 @@ dispatchers = Table(
     "dispatchers",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("workers", Integer, nullable=False),
+    Column("workers", Integer, nullable=False),  # 0: it does not reach Prefect, and takes no jobs
     Column("queues", JSON(none_as_null=True)),  # names it serves; null = all
     Column("seen_at", UtcDateTime, nullable=False),
     Column("draining", Boolean, nullable=False, server_default="0"),  # takes no new jobs

@@ -1,4 +1,4 @@
-"""Two dispatchers at one PostgreSQL, one of which stands still for longer than it may. FAULTS.md: A8."""
+"""Two dispatchers at one PostgreSQL: one stands still for too long, or loses Prefect alone. FAULTS.md: A8."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.postgres import Postgres
 from tests.prefect_server import PrefectServer
 from tests.reliability.fail_points import FailPoint
 from tests.reliability.harness import Forked, Machine, Site, site
-from tests.tcp_proxy import tcp_proxy
+from tests.tcp_proxy import Pass, Refuse, tcp_proxy
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +42,11 @@ class Pair:
 
     def plans(self, machine: Machine, seconds: float = SECONDS) -> None:
         until(seconds, f"{machine.folder.name} to plan", lambda: self.planner() == machine.name)
+
+    def takes(self, machine: Machine) -> int:
+        """How many jobs it says it takes."""
+        query = select(dispatchers.c.workers).where(dispatchers.c.name == machine.name)
+        return int(self.here.rows(query)[0].workers)
 
     def is_alive(self, machine: Machine) -> bool:
         now = self.here.rows(select(func.clock_timestamp()))[0][0]
@@ -146,3 +151,50 @@ def test_a8_what_a_forgotten_dispatcher_says_when_it_is_woken_is_refused_and_its
         here.status(number, "Done")
     assert {name for number in jobs for name in pair.by(number)} == {one.name, two.name}
     assert here.starts(lost) == [lost]
+
+
+def test_a_planner_that_loses_prefect_alone_leaves_planning_and_new_jobs_to_one_that_reaches_it(
+    pair: Pair,
+) -> None:
+    here, one, two = pair.here, pair.one, pair.two
+    one.start()
+    pair.plans(one)
+    goes_on = pair.running(one, "on")
+    two.start()
+    one.network.mode = Refuse()
+    pair.plans(two)
+    jobs = [here.witness() for _ in range(3)]
+    for number in jobs:
+        here.status(number, "Done")
+        assert pair.by(number) == [two.name]
+    assert here.job(goes_on).status == "Processing"
+    here.tell("on")
+    here.status(goes_on, "Done")
+
+    one.network.mode = Pass()
+    until(SECONDS, "it to take jobs again", lambda: pair.takes(one) == 1)
+    busy = here.witness(between=here.until_told("busy"))
+    other = here.witness(between=here.until_told("busy"))
+    for number in (busy, other):
+        here.begun(number)
+    here.tell("busy")
+    assert {*pair.by(busy), *pair.by(other)} == {one.name, two.name}
+    assert pair.planner() == two.name
+
+
+def test_a_job_that_waits_for_prefect_at_a_dispatcher_that_lost_it_runs_at_another(pair: Pair) -> None:
+    """It was given to it when it had just lost Prefect: its claim is not answered."""
+    here, one, two = pair.here, pair.one, pair.two
+    two.start()
+    pair.plans(two)
+    one.start()
+    kept = pair.running(two, "kept")
+    one.network.mode = Refuse()
+    number = here.witness()
+    here.status(number, "Waiting")
+    assert pair.by(number) == [one.name]
+    here.tell("kept")
+    here.status(number, "Done")
+    assert pair.by(number) == [two.name]
+    here.status(kept, "Done")
+    one.network.mode = Pass()
