@@ -3,10 +3,6 @@
 from collections.abc import Mapping
 
 HOLDS: Mapping[str, str] = {
-    "GET /stats": (
-        "the rows are counted over one index, 9 ms for 100,000 (0.02 ms for 100). Counters kept beside the "
-        "jobs would be exact too, but on PostgreSQL each change of a job would wait for those of the others."
-    ),
     "the same, limit 4": (
         "between its calls the mirror looks for what is due (2 to 3 ms), reads the job (1.3 ms) and notes "
         "what it has shown (a commit that waits for the disk); a call costs 0.8 ms in Prefect's client and "

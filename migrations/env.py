@@ -3,7 +3,8 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from batchd_api.db.host_tables import metadata  # and with it all the others
+from batchd_api.db.host_tables import metadata  # and with it nearly all the others
+from batchd_api.db.job_counts import job_counts  # noqa: F401
 
 
 def run(connection: Connection) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Table, delete, func, insert, select, text
 
 from batchd_api.db.host_tables import hosts
+from batchd_api.db.job_counts import job_counts
 from batchd_api.db.session import Database
 
-TABLES = hosts.metadata.sorted_tables  # of all: what others refer to comes first
+# Of all, what others refer to first; but what the database counts itself, it counts anew as rows come.
+TABLES = [table for table in hosts.metadata.sorted_tables if table is not job_counts]
 ROWS_AT_ONCE = 100  # of output, up to 64 KiB each
 
 

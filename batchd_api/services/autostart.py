@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, update
 
-from batchd_api.db.tables import jobs, queues
+from batchd_api.db.job_counts import number_of
+from batchd_api.db.tables import queues
 from batchd_api.statuses import JobStatus
 
 log = logging.getLogger("batchd.queues")
@@ -25,11 +26,7 @@ def look_at(connection: Connection, queue: Any) -> None:
 
 
 def _enable(connection: Connection, *where: ColumnElement[bool]) -> list[str]:
-    waiting = (
-        select(func.count())
-        .where(jobs.c.queue_name == queues.c.name, jobs.c.status == JobStatus.NEW)
-        .scalar_subquery()
-    )
+    waiting = number_of(queues.c.name, JobStatus.NEW)
     due = (
         ~queues.c.enabled,
         queues.c.autostart_job_count.is_not(None),

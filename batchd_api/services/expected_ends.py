@@ -9,9 +9,10 @@ from statistics import fmean
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from batchd_api.alive import alive_since
+from batchd_api.db.job_counts import number_of
 from batchd_api.db.tables import IS_ALIVE, attempts, dispatchers, jobs
 from batchd_api.services.run_times import LOCALHOST, usual_seconds
 from batchd_api.statuses import JobStatus
@@ -116,7 +117,7 @@ class QueueEnds:
         if len(found) < len(known):
             return None
         if len(found) == LOOKED_AT:
-            count = self.connection.execute(select(func.count()).where(*mine)).scalar_one()
+            count = self.connection.execute(select(number_of(queue_name, JobStatus.NEW))).scalar_one()
             found += [fmean(found)] * (count - LOOKED_AT)
         return found
 

@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from batchd_api.alive import alive_since
-from batchd_api.db.tables import IS_ALIVE, attempts, dispatchers, jobs, queues
+from batchd_api.db.job_counts import numbers
+from batchd_api.db.tables import IS_ALIVE, attempts, dispatchers, queues
 from batchd_api.http_counts import HttpCounts
 from batchd_api.metric_records import Distribution, Metric, counter, distribution, gauge, label
 from batchd_api.services.ground import Ground
@@ -152,8 +153,7 @@ def jobs_by_queue(connection: Connection) -> dict[str, Counter[str]]:
     """Queue → status → how many; every queue, also one without jobs."""
     names = connection.execute(select(queues.c.name).order_by(queues.c.name)).scalars()
     counts: dict[str, Counter[str]] = {name: Counter() for name in names}
-    query = select(jobs.c.queue_name, jobs.c.status, func.count()).group_by(jobs.c.queue_name, jobs.c.status)
-    for queue, status, count in connection.execute(query):
+    for queue, status, count in connection.execute(numbers()):
         counts.setdefault(queue, Counter())[status] = count
     return counts
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, select
 
-from batchd_api.db.tables import jobs, queues
+from batchd_api.db.job_counts import job_counts, numbers
+from batchd_api.db.tables import queues
 from batchd_api.errors import QueueNotFound
 from batchd_api.services.ground import Ground
 
@@ -20,17 +21,11 @@ class Stats:
         with self._ground.database.read() as connection:
             if connection.execute(select(queues.c.name).where(queues.c.name == name)).first() is None:
                 raise QueueNotFound(name)
-        return self._count(jobs.c.queue_name == name).get(name, {})
+        return self._count(job_counts.c.queue_name == name).get(name, {})
 
     def _count(self, *where: ColumnElement[bool]) -> dict[str, dict[str, int]]:
-        query = (
-            select(jobs.c.queue_name, jobs.c.status, func.count())
-            .where(*where)
-            .group_by(jobs.c.queue_name, jobs.c.status)
-            .order_by(jobs.c.queue_name, jobs.c.status)
-        )
         counts: dict[str, dict[str, int]] = {}
         with self._ground.database.read() as connection:
-            for queue, status, count in connection.execute(query):
+            for queue, status, count in connection.execute(numbers(*where)):
                 counts.setdefault(queue, {})[status.lower()] = count
         return counts

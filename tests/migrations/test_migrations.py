@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, select, text
 
+from batchd_api.db.job_counts import numbers
 from batchd_api.db.session import Database
 from batchd_api.db.tables import jobs, metadata
 from batchd_api.db.upgrade import _config, current_revision, head_revision, pending, upgrade
@@ -41,10 +42,46 @@ def bring_to(database: Database, revision: str) -> None:
         command.upgrade(config, revision)
 
 
+def triggers(database: Database) -> dict[str, str]:
+    """Triggers and their functions, by name, as the database says them."""
+    query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+    if not database.is_sqlite:
+        query = (
+            "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal UNION ALL "
+            "SELECT proname, pg_get_functiondef(oid) FROM pg_proc "
+            "WHERE pronamespace = 'public'::regnamespace"
+        )
+    with database.read() as connection:
+        return {row[0]: row[1] for row in connection.exec_driver_sql(query)}
+
+
 def test_a_migrated_schema_equals_a_fresh_one(database):
     upgrade(database)
     with database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_migrated_triggers_equal_fresh_ones(database):
+    with database.write() as connection:
+        metadata.create_all(connection)
+    fresh = triggers(database)
+    with database.write() as connection:
+        metadata.drop_all(connection)
+        if not database.is_sqlite:
+            connection.execute(text("DROP FUNCTION count_jobs"))
+    upgrade(database)
+    assert triggers(database) == fresh
+    assert len(fresh) >= 3
+
+
+def test_jobs_that_were_there_before_they_were_counted_are_counted(database):
+    bring_to(database, "0009")
+    with database.write() as connection:
+        for statement in OLD_ROWS:
+            connection.execute(text(statement))
+    upgrade(database)
+    with database.read() as connection:
+        assert connection.execute(numbers()).all() == [("night", "New", 1)]
 
 
 def test_an_upgrade_says_from_where_to_where_and_a_second_one_changes_nothing(database):
