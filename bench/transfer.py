@@ -39,13 +39,11 @@ def measure(site: Site) -> Iterator[Figure]:
         )
         size = big.stat().st_size / 1e6
         yield at_least("one big file to a host", size / ours, size / scp, 0.8, unit="MB/s", name="scp")
-        batch = folder / "batch"
-        batch.write_text(f"-mkdir {there}/sftp\nput -r {small}/. {there}/sftp\n")
         ours, scp, sftp = _in_turns(
             rounds,
             lambda: _ours(sshd, small, there / f"small{time.monotonic_ns()}"),
             lambda: _run("scp", sshd, "-r", str(small), f"127.0.0.1:{there}/scp{time.monotonic_ns()}"),
-            lambda: _run("sftp", sshd, "-b", str(batch), "127.0.0.1"),
+            lambda: _sftp(sshd, small, there / f"sftp{time.monotonic_ns()}"),
         )
         size = files * SMALL_BYTES / 1e6
         what = f"{files} files of {SMALL_BYTES / 1000:g} kB to a host"
@@ -71,6 +69,13 @@ def _ours(sshd: Sshd, local: Path, remote: Path) -> None:
         FileTransfer(connection).put(local, str(remote))
     finally:
         connection.close()
+
+
+def _sftp(sshd: Sshd, local: Path, remote: Path) -> None:
+    """Into a new folder, as the others: a `mkdir` of one that is there already would print a failure."""
+    batch = local.with_name("batch")
+    batch.write_text(f"mkdir {remote}\nput -r {local}/. {remote}\n")
+    _run("sftp", sshd, "-b", str(batch), "127.0.0.1")
 
 
 def _run(program: str, sshd: Sshd, *words: str) -> None:
