@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +17,10 @@ from batchd_api.db.job_counts import gather, job_counts, number_of, numbers
 from batchd_api.db.session import Database
 from batchd_api.db.tables import jobs
 from batchd_api.db.upgrade import upgrade
+from batchd_api.dispatching import tidy_up
 from batchd_api.statuses import JobStatus
 from tests.ground import NOW, ROOT, Installation
+from tests.waiting import wait_until
 
 STATUSES = [str(status) for status in JobStatus]
 QUEUES = ("default", "night")
@@ -114,6 +118,22 @@ def test_a_copy_counts_its_rows_once(everywhere: Installation, tmp_path: Any) ->
     assert agree(everywhere.database) == {("default", "Failed"): 1, ("default", "New"): 2}
 
 
+def test_housekeeping_forgets_what_is_zero_and_who_has_gone(here: Installation, tmp_path: Path) -> None:
+    storage = SimpleNamespace(done_jobs_days=0)
+    settings = SimpleNamespace(storage=storage, state_directory=tmp_path)
+    parts: Any = SimpleNamespace(settings=settings, database=here.database)
+    here.jobs.delete(ROOT, here.enqueue())
+    assert here.count(job_counts)
+    if not here.database.is_sqlite:
+        here.database.engine.dispose()
+
+    def is_tidy() -> bool:
+        tidy_up(parts, NOW)
+        return here.count(job_counts) == 0
+
+    wait_until(is_tidy, 20, "the numbers that are zero have gone")
+
+
 # --- several connections, on a server ---
 
 
@@ -176,7 +196,11 @@ def test_what_connections_counted_that_are_gone_is_gathered_while_others_write(s
         for one in work:
             one.result()
     agree(served)
-    while shards(served) != {0}:  # those that have just gone are still listed
+
+    def is_gathered() -> bool:
         with served.write() as connection:
             gather(connection)
+        return shards(served) <= {0}
+
+    wait_until(is_gathered, 20, "those that have just gone are no longer listed")
     agree(served)
