@@ -83,6 +83,9 @@ class HostStartup:
     def forget(self, host: Host, entry: HostEntry) -> None:
         self._connections.forget(host, entry)
 
+    def forget_address(self, address: str) -> None:
+        self._connections.forget_address(address)
+
     def _compiled(self, host: Host, entry: HostEntry, command: str) -> CommandLine:
         try:
             return compile_command(

@@ -99,6 +99,16 @@ class KnownHosts:
                 del keys[address]
                 self._write(keys)
 
+    def forget_address(self, address: str) -> None:
+        """As `forget`, where nobody knows any more on which port the machine listened."""
+        with self._alone():
+            keys = self._read()
+            gone = [name for name in keys if name == address or name.startswith(f"[{address}]:")]
+            for name in gone:
+                del keys[name]
+            if gone:
+                self._write(keys)
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Two writers at once would lose what one of them wrote."""

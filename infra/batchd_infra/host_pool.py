@@ -188,12 +188,20 @@ class HostPool:
         """A machine that was made on demand is no more; whoever gets its address next is another."""
         entry = self._ledger.entries().get(host.name) or HostEntry(name=host.name)
         try:
-            if controller.status(host) is MachineState.ABSENT:
+            if controller.status(host) is not MachineState.ABSENT:
+                return
+            if host in tuple(self._hosts):
                 self._preparation.forget(host, entry)
+            elif entry.address is not None and not self._is_anothers(entry.address, host.name):
+                self._preparation.forget_address(entry.address)
         except ControllerClosed:
             raise
         except InfraError as error:
             log.warning("host %s: the host key of its machine is not forgotten: %s", host.name, error)
+
+    def _is_anothers(self, address: str, name: str) -> bool:
+        others = (entry for entry in self._ledger.entries().values() if entry.name != name)
+        return address in {host.host_name for host in self._hosts} | {entry.address for entry in others}
 
 
 def _noted(known: HostEntry, care: Care, now: datetime) -> HostEntry:

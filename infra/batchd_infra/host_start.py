@@ -50,6 +50,9 @@ class Preparation(Protocol):
     def forget(self, host: Host, entry: HostEntry) -> None:
         """The machine is no more: the next one at that address has another host key. Raises InfraError."""
 
+    def forget_address(self, address: str) -> None:
+        """The same, where no file says any more how that machine was reached. Raises InfraError."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StartPace:

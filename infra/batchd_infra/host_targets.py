@@ -64,6 +64,11 @@ class HostConnections:
         if target.known_hosts_file is not None and host.host_key_policy is HostKeyPolicy.ACCEPT_NEW:
             KnownHosts(target.known_hosts_file).forget(target.known_as or target.address, target.port)
 
+    def forget_address(self, address: str) -> None:
+        """Of a machine whose file is gone, and with it the port and the policy. Raises InfraError."""
+        if self._known_hosts_file is not None:
+            KnownHosts(self._known_hosts_file).forget_address(address)
+
     def close(self) -> None:
         with self._guard:
             connections = list(self._open.values())

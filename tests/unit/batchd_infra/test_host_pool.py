@@ -41,6 +41,9 @@ class Preparations:
     def forget(self, host: Host, entry: HostEntry) -> None:
         self.forgotten.append(host.name)
 
+    def forget_address(self, address: str) -> None:
+        self.forgotten.append(address)
+
 
 class CountingLedger(MemoryLedger):
     def __init__(self) -> None:
@@ -236,16 +239,31 @@ def test_hosts_start_at_the_same_time_and_one_that_never_answers_holds_up_no_oth
     assert world.entry("stuck").phase is HostPhase.STARTING
 
 
-def test_the_host_key_of_a_machine_that_is_no_more_is_forgotten(world: World) -> None:
-    class Deleting(FakeController):
-        def shut_down(self, host: Host, state: MachineState, *, insist: bool) -> None:
-            self.set_state(host.controller_id, MachineState.ABSENT)
+class Deleting(FakeController):
+    def shut_down(self, host: Host, state: MachineState, *, insist: bool) -> None:
+        self.set_state(host.controller_id, MachineState.ABSENT)
 
+
+def deleted(world: World, *hosts: Host, address: str | None = None) -> list[str]:
+    """Whose keys are forgotten, where these hosts still have a file when the machine of `vm` goes."""
     world.started()
+    world.ledger.write("vm", lambda known: replace(known, address=address))
     deleting = Deleting("virt", pace=FAST)
     deleting.set_state("debian", MachineState.RUNNING)
-    world.run_until(world.pool(VM, controllers=(deleting,)), world.is_off, "it is deleted")
-    assert world.preparations.forgotten == ["vm"]
+    world.run_until(world.pool(*hosts, controllers=(deleting,)), world.is_off, "it is deleted")
+    return world.preparations.forgotten
+
+
+def test_the_host_key_of_a_machine_that_is_no_more_is_forgotten(world: World) -> None:
+    assert deleted(world, VM, address="192.0.2.7") == ["vm"]
+
+
+def test_the_host_key_of_one_whose_file_is_gone_is_forgotten_by_its_address(world: World) -> None:
+    assert deleted(world, address="192.0.2.7") == ["192.0.2.7"]
+
+
+def test_a_host_key_at_an_address_that_another_host_has_is_kept(world: World) -> None:
+    assert deleted(world, replace(VM, name="b", host_name="192.0.2.7"), address="192.0.2.7") == []
 
 
 def test_the_host_key_of_a_machine_that_is_only_off_is_kept(world: World) -> None:
