@@ -17,7 +17,7 @@ from batchd_api.db.job_counts import gather, job_counts, number_of, numbers
 from batchd_api.db.session import Database
 from batchd_api.db.tables import jobs
 from batchd_api.db.upgrade import upgrade
-from batchd_api.dispatching import tidy_up
+from batchd_api.dispatching import ATTEMPTS_FOLDER, tidy_up
 from batchd_api.statuses import JobStatus
 from tests.ground import NOW, ROOT, Installation
 from tests.waiting import wait_until
@@ -122,6 +122,7 @@ def test_housekeeping_forgets_what_is_zero_and_who_has_gone(here: Installation, 
     storage = SimpleNamespace(done_jobs_days=0)
     settings = SimpleNamespace(storage=storage, state_directory=tmp_path)
     parts: Any = SimpleNamespace(settings=settings, database=here.database)
+    (tmp_path / ATTEMPTS_FOLDER).mkdir()
     here.jobs.delete(ROOT, here.enqueue())
     assert here.count(job_counts)
     if not here.database.is_sqlite:
