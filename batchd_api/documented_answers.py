@@ -83,9 +83,9 @@ _METRIC = {
 }  # fmt: skip
 _TREE = {"batchd": {"jobs": {"New": {"type": "g", "val": 4}}}}
 _HOST = {
-    "name": "farm", "state": "ready", "controller": "libvirt", "max_jobs": 2, "since": _MOMENT,
-    "idle_since": None, "idle_until": None, "started_by_us": True, "draining": False, "trouble": None,
-    "next_try": None, "alarm": None, "jobs": 1, "waiting": 0,
+    "name": "farm", "defined": True, "state": "ready", "controller": "libvirt", "max_jobs": 2,
+    "since": _MOMENT, "idle_since": None, "idle_until": None, "started_by_us": True, "draining": False,
+    "trouble": None, "next_try": None, "alarm": None, "jobs": 1, "waiting": 0,
 }  # fmt: skip
 _HOSTS = ["__default__", "farm"]
 

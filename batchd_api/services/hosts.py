@@ -162,6 +162,7 @@ def count_states(ground: Ground, connection: Connection) -> dict[str, int]:
 def _record(ground: Ground, host: Host, entry: HostEntry) -> dict[str, Any]:
     return {
         "name": host.name,
+        "defined": _is_defined(ground, host),
         "state": _state(ground, host, entry),
         "controller": host.controller,
         "max_jobs": host.max_jobs,
@@ -177,9 +178,12 @@ def _record(ground: Ground, host: Host, entry: HostEntry) -> dict[str, Any]:
 
 
 def _trouble(ground: Ground, host: Host, entry: HostEntry) -> str | None:
-    if host.name not in {one.name for one in ground.hosts}:
-        return NO_FILE
-    return entry.fault or entry.trouble
+    return entry.fault or entry.trouble if _is_defined(ground, host) else NO_FILE
+
+
+def _is_defined(ground: Ground, host: Host) -> bool:
+    """By a file, whose name may differ from the host's. One that is not can only be stopped."""
+    return host.name in {one.name for one in ground.hosts}
 
 
 def _state(ground: Ground, host: Host, entry: HostEntry) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from batchd_api.host_ledger import write_entry
+from batchd_infra.host_ledger import HostEntry, HostPhase
+
 pytestmark = pytest.mark.slow
 
 
@@ -199,4 +202,20 @@ def test_the_look_is_chosen_and_kept(tabs, shared) -> None:
     tab.page.reload()
     tab.sees("Queues")
     assert tab.page.evaluate(ground) == dark
+    tab.is_clean()
+
+
+def test_of_a_machine_whose_file_is_gone_the_stop_alone_is_offered(tabs, own) -> None:
+    gone = HostEntry(name="gone", phase=HostPhase.READY, ours=True, controller="cloud")
+    with own.facade.here.database.write() as connection:
+        write_entry(connection, "gone", lambda _: gone)
+    tab = tabs(own, "root")
+    tab.open("/#/hosts")
+    tab.sees("no file defines it any more")
+    tab.button("Actions of gone").click()
+    expect(tab.page.get_by_role("menuitem")).to_have_text(["Stop…"])
+    tab.page.keyboard.press("Escape")
+    tab.menu("Actions of gone", "Stop…")
+    tab.answer("Stop it")
+    expect(tab.page.get_by_text("gone is told to stop")).to_be_visible()
     tab.is_clean()

@@ -13,6 +13,7 @@ import { isSuperuser } from "./session.js";
 const LOOK_SECONDS = 4;
 const STATE_KINDS = { on: "open", ready: "open", starting: "closed", stopping: "closed", draining: "closed", failed: "wrong" };
 const NO_POWER = "local"; // the controller that starts and stops nothing
+// `undefinedToo`: also of a machine of ours whose file is gone; the daemon knows no such host otherwise.
 const ACTIONS = [
   { id: "start", label: "Start", name: "play", said: "is told to start", when: (host) => !["ready", "starting"].includes(host.state) },
   {
@@ -21,6 +22,7 @@ const ACTIONS = [
     name: "stop",
     said: "is told to stop",
     when: (host) => host.controller !== NO_POWER && host.state !== "off",
+    undefinedToo: true,
     ask: "It is stopped now, and takes no jobs until it is started or resumed. While jobs run there it is not stopped.",
   },
   { id: "drain", label: "Drain: no new jobs", name: "pause", said: "gets no new jobs", when: (host) => !host.draining },
@@ -86,7 +88,7 @@ function table(hosts, run) {
 }
 
 function row(host, run) {
-  const offered = ACTIONS.filter((action) => isSuperuser() && action.when(host));
+  const offered = ACTIONS.filter((action) => isSuperuser() && action.when(host) && (host.defined || action.undefinedToo));
   const actions = offered.map((action) => ({ ...action, run: () => run(host, action) }));
   const troubles = [host.trouble, host.alarm, host.next_try && `tried again ${until(host.next_try)}`];
   return h(

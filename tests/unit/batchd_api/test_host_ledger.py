@@ -126,6 +126,7 @@ def test_a_machine_of_ours_whose_file_is_gone_is_shown_and_can_be_stopped(everyw
     record = states.get("gone")
     assert (record["state"], record["controller"], record["started_by_us"]) == ("stopping", "virt", True)
     assert (record["trouble"], record["alarm"]) == (NO_FILE, sentence)
+    assert (record["defined"], states.get("farm")["defined"]) == (False, True)
     assert Health(everywhere.database, lambda: everywhere.now).report().host_alarms == 1
     states.stop("gone")
     assert known.entries()["gone"].wish is Wish.STOP
