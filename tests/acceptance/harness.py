@@ -180,7 +180,10 @@ class Installation:
         return servers[0] if servers else None
 
     def assert_nothing_left(self) -> None:
-        until(END_SECONDS, "the last process to go", lambda: not self.processes())
+        with suppress(AssertionError):
+            until(END_SECONDS, "the last process to go", lambda: not self.processes())
+        left = self.processes()
+        assert not left, f"{END_SECONDS:.0f} s after the last stop there still live {left}"
 
     def end_what_is_left(self) -> None:
         """For a test that failed: only processes with our mark, by their ids."""

@@ -112,6 +112,10 @@ class Soak:
         for mode in modes:
             self._daemons[mode] = Daemon(self.here, mode)
 
+    def _main(self) -> Daemon:
+        """The one that keeps the Prefect server."""
+        return self._daemons["both" if "both" in self._daemons else "manager"]
+
     def _split(self, *_: float) -> None:
         """From one process to two, as a person would."""
         self._daemons.pop("both").stop()
@@ -203,6 +207,7 @@ class Soak:
             return not self._owed and not self.here.rows(query)
 
         until(REST_SECONDS, f"the end of the last job; {self.here.said()[-3000:]}", all_ended)
+        self._main().ready()  # one that is stopped before it can hear that leaves the server of a killed one
         keep = {daemon.process.pid for daemon in self._daemons.values()}
         if (server := self.here.prefect_server()) is not None:
             keep.add(server)
