@@ -98,6 +98,23 @@ mount --bind "$HOME/.ssh/passwd" /etc/passwd
 /usr/sbin/sshd -f "$HOME/.ssh/sshd_config" -E "$HOME/sshd.log"
 """
 
+DAEMON = r"""#!/bin/sh
+# systemctl of a machine that has one unit: this home's daemon.
+[ "$*" = "restart batchd" ] || { echo "systemctl: not pretended: $*" >&2; exit 1; }
+if [ -e "$HOME/pid" ]; then
+  kill "$(cat "$HOME/pid")"
+  while kill -0 "$(cat "$HOME/pid")" 2>/dev/null; do sleep 0.1; done
+fi
+env -u PREFECT_API_URL -u PREFECT_API_AUTH_STRING batchd >> "$HOME/batchd.log" 2>&1 &
+echo $! > "$HOME/pid"
+"""
+
+LOGIN = (  # as after the first steps
+    "echo 'correct horse battery' | batchd-admin create-superuser ann --password-stdin",
+    "sudo systemctl restart batchd",
+    "until echo 'correct horse battery' | batch login --password-stdin; do sleep 0.5; done",
+)
+
 OLD_HASH = sha3_256(b"old passwordpepperthe one of the old batchd.yaml").hexdigest()
 OLD_DATABASE = f"""
 import os, sqlite3
@@ -123,6 +140,27 @@ old.close()
 COVERED = ("/opt", "/var/lib", "/run")
 
 SETUPS: dict[str, Setup] = {
+    "hosts.md": Setup(
+        # The driver in memory in place of a hypervisor; files, SSH and everything else are the page's.
+        replaced={"driver: libvirt": "driver: fake", "user_name: batch": "user_name: root"},
+        programs={"woken-machine": SSHD, "sudo": SUDO, "systemctl": DAEMON},
+        before=(
+            "woken-machine",
+            'cp /etc/hosts hosts && echo "192.168.122.20 workstation.example.org" >> hosts',
+            "mount --bind hosts /etc/hosts",
+            *LOGIN,
+        ),
+        as_root=True,
+    ),
+    "metrics.md": Setup(programs={"sudo": SUDO, "systemctl": DAEMON}, before=LOGIN),
+    "flows.md": Setup(
+        programs={"sudo": SUDO, "systemctl": DAEMON},
+        before=(
+            f"ln -s {ROOT} batchd",
+            *LOGIN,
+            "until curl -sf http://127.0.0.1:4200/api/health; do sleep 0.5; done",
+        ),
+    ),
     "tutorial/first-steps.md": Setup(replaced={"cd batchd": f"cd {ROOT}"}),
     "how-to/renders.md": Setup(
         programs={"blender": BLENDER}, before=("mkdir shots", "touch shots/shot_03.blend shots/shot_04.blend")
