@@ -272,7 +272,7 @@ async def _serve_until_cancelled(server: uvicorn.Server, listener: socket.socket
 async def _keep_server(server: EmbeddedServer, state: ServerState) -> None:
     """Start it, start it again when it dies or hangs, stop it at the end."""
     try:
-        await _first_start(server)
+        await _first_start(server, state)
         state.note(True)
         log.info("Prefect answers at %s", server.ui_url)
         while True:
@@ -288,12 +288,13 @@ async def _keep_server(server: EmbeddedServer, state: ServerState) -> None:
         await server.stop()
 
 
-async def _first_start(server: EmbeddedServer) -> None:
+async def _first_start(server: EmbeddedServer, state: ServerState) -> None:
     """Only a stranger on its port ends the daemon; a server that dies on its way up is started again."""
     while True:
         try:
             await server.start()
         except ServerDidNotStart:
+            state.failed_to_start()
             log.exception("the embedded Prefect server did not start; trying again")
             await asyncio.sleep(SERVER_LOOK_SECONDS)
         else:

@@ -18,6 +18,7 @@ from batchd_api.errors import BatchdError
 from batchd_api.times import format_time
 
 OK = "ok"
+STARTING = "starting"
 AWAY = "The database cannot be reached."  # to everybody: the log says where it is
 NOT_EMBEDDED = "not embedded"
 SEEN_WITHIN = timedelta(seconds=30)  # they write themselves down every few seconds
@@ -52,15 +53,24 @@ class ServerState:
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
-        self._down_since: datetime | None = clock()  # until it has started
+        self._has_started = False
+        self._down_since: datetime | None = None
 
     def note(self, answers: bool) -> None:
+        self._has_started = self._has_started or answers
         if answers:
             self._down_since = None
         elif self._down_since is None:
             self._down_since = self._clock()
 
+    def failed_to_start(self) -> None:
+        """It is started again, but from now on its being away is a fault."""
+        self._has_started = True
+        self.note(False)
+
     def sentence(self) -> str:
+        if not self._has_started:
+            return STARTING
         since = self._down_since
         return OK if since is None else f"down since {format_time(since)}"
 

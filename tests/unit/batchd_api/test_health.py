@@ -23,11 +23,20 @@ def test_a_database_that_is_away_is_said_and_makes_it_unwell(here):
     assert report.database.startswith("The database cannot be reached")
 
 
+def test_prefect_is_starting_until_it_has_answered_or_failed_to():
+    state, failing = ServerState(), ServerState()
+    assert state.sentence() == "starting"
+    state.note(True)
+    assert state.sentence() == "ok"
+    failing.failed_to_start()
+    assert failing.sentence().startswith("down since ")
+
+
 def test_prefect_is_down_since_the_first_miss():
-    moments = iter(datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in (1, 2, 3))
+    moments = iter(datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in (1, 2))
     state = ServerState(lambda: next(moments))
     state.note(True)
     assert state.sentence() == "ok"
     state.note(False)
     state.note(False)
-    assert state.sentence() == "down since 2026-11-24T02:00:00.000000Z"
+    assert state.sentence() == "down since 2026-11-24T01:00:00.000000Z"
