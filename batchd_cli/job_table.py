@@ -46,9 +46,15 @@ def progress_sentence(job: Job) -> str | None:
     return ", ".join(filter(None, (done, end and f"ends {end}")))
 
 
+UNTIL = {"window": "opens", "host-failed": "next try"}
+"""What happens at the end of a reason; of any other: the job starts `not before` it."""
+
+
 def reason_sentence(reason: Reason | None) -> str | None:
-    """Why a job waits, and until when where that is known; None for an older manager, which does not say."""
+    """Why a job waits, and what happens when, if known; None for an older manager, which does not say."""
     if reason is None:
         return None
     said = reason.text or reason.code
-    return f"{said} (until {local_time(reason.until)})" if reason.until else said
+    if reason.until is None:
+        return said
+    return f"{said} ({UNTIL.get(reason.code, 'not before')} {local_time(reason.until)})"

@@ -17,8 +17,8 @@ from batchd_cli.session import Session, pass_session
 def command(session: Session, which: tuple[Which, ...]) -> None:
     """Say why a job waits.
 
-    One line a job: its id, the reason as a word, as a sentence, and until when where that is known. With
-    --json: id, status and reason.
+    One line a job: its id, the reason as a word and as a sentence, and when it ends where that is known.
+    With --json: id, status and reason.
 
     \b
     Examples:

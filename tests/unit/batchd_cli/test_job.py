@@ -37,7 +37,7 @@ def test_it_shows_the_job_in_local_time_with_its_reason(batch: Batch, manager: M
         "Place:   3\n"
         "Type:    command\n"
         "Status:  New\n"
-        "Reason:  night is closed (until 2026-11-24 22:00:00)\n"
+        "Reason:  night is closed (opens 2026-11-24 22:00:00)\n"
         "User:    anna\n"
         "Created: 2026-11-24 04:01:43\n"
         "Notes:   line\\n\\x1b[2Jtwo\n"
