@@ -172,7 +172,7 @@ class Connection:
             yield
         except (OSError, HTTPException) as error:
             self._http.close()
-            raise Unreachable(self.url, str(error) or type(error).__name__) from error
+            raise Unreachable(self.url, _fault(error)) from error
         except BaseException:  # Ctrl-C among them
             self._http.close()
             raise
@@ -183,6 +183,14 @@ class Connection:
 
     def _refusal(self, path: str, status: int, data: bytes) -> ServerError:
         return refusal(status, _sentence(status, data.decode("utf-8", "replace")), path)
+
+
+def _fault(error: OSError | HTTPException) -> str:
+    """In words, without the number that a system has for it."""
+    words = error.strerror if isinstance(error, OSError) else None
+    if words:
+        return words[0].lower() + words[1:]
+    return str(error) or type(error).__name__
 
 
 def _split(url: str) -> SplitResult:

@@ -16,8 +16,13 @@ BatchError                     1   anything else that is not as asked
     ├── Unauthorized           4   401
     ├── Forbidden              4   403
     │   └── ForceNeeded        3   403 because something hangs on it
-    └── NotFound               5   404
+    └── NotFound               5   404; 400 for an order that names an unknown thing
 """
+
+import re
+
+UNKNOWN = re.compile(r"""\bno (queue|schedule|job type|type|host|user) (?:named )?["']([^"']+)["']""")
+"""How the manager says that it knows no such thing."""
 
 
 class BatchError(Exception):
@@ -165,7 +170,7 @@ EXIT_CODES = {
     2: "a command line that is none",
     3: "refused without force: -f, or --yes where many jobs would change",
     4: "not logged in, or not permitted",
-    5: "not found",
+    5: "not found: also an order that names an unknown queue, job type, host or schedule",
     69: "the manager cannot be reached",
     124: "the time of --timeout has passed",
     130: "interrupted",
@@ -177,4 +182,6 @@ REFUSALS: dict[int, type[ServerError]] = {401: Unauthorized, 403: Forbidden, 404
 
 def refusal(status: int, sentence: str, path: str = "") -> ServerError:
     """The exception for an answer other than 200."""
+    if status == 400 and sentence.startswith("There is no") and UNKNOWN.search(sentence):
+        return NotFound(status, sentence, path)
     return REFUSALS.get(status, ServerError)(status, sentence, path)

@@ -1,15 +1,11 @@
 """`did you mean …?` for names that the manager does not know."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from urllib.parse import unquote
 
 from batchd_cli.client import Client
-from batchd_cli.errors import BatchError, ServerError
-
-_SAID = re.compile(r'no (queue|schedule|job type|type|host|user) (?:named )?"([^"]+)"')
-"""How the manager says that it knows no such thing."""
+from batchd_cli.errors import UNKNOWN, BatchError, ServerError
 
 LISTS: Mapping[str, Callable[[Client], Iterable[str]]] = {
     "queue": lambda client: (one.name for one in client.queues()),
@@ -39,7 +35,7 @@ def suggestion(error: ServerError, client: Client) -> str | None:
 
 
 def _unknown(error: ServerError) -> tuple[str, str]:
-    said = _SAID.search(error.sentence)
+    said = UNKNOWN.search(error.sentence)
     if said:
         return said[1].removeprefix("job "), said[2]
     segments = error.path.partition("?")[0].split("/")[1:]

@@ -14,6 +14,8 @@ from batchd_cli.session import Session, pass_session
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 ANY = "any"
+OPENINGS = "openings"
+USUAL_OPENINGS = 5  # of a named one where no count is given
 MOST_OPENINGS = 100
 _PERIOD = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?[ -]+(\d{1,2}):(\d\d)(?::(\d\d))?")
 
@@ -125,7 +127,7 @@ def command(
     if force and not delete:
         session.warn("-f means something only with -d")
     if not (add or changing or delete):
-        _show(session, names, count or (5 if names else 1))
+        _show(session, names, count or (USUAL_OPENINGS if names else 1))
         return
     for name in names:
         if add:
@@ -163,7 +165,7 @@ def _show(session: Session, names: tuple[str, ...], count: int) -> None:
     known = [one.name for one in schedules]
     missing = [name for name in names if name not in known]
     if missing:
-        raise NothingFound(f"no schedule {', '.join(missing)}", hint=did_you_mean(missing[0], known))
+        raise NothingFound(f"no schedule {', '.join(missing)}", hint=_meant(names, missing, known))
     shown = [
         (schedule, _openings(session, schedule.name, count))
         for schedule in schedules
@@ -185,6 +187,13 @@ def _show(session: Session, names: tuple[str, ...], count: int) -> None:
     if count > 1:
         for schedule, openings in shown:
             _list_openings(schedule, openings)
+
+
+def _meant(names: tuple[str, ...], missing: list[str], known: list[str]) -> str | None:
+    if missing == [OPENINGS]:
+        named = next((name for name in names if name != OPENINGS), "NAME")
+        return f"`batch schedule {named} -c {USUAL_OPENINGS}` shows the next {USUAL_OPENINGS} openings"
+    return did_you_mean(missing[0], known)
 
 
 def _openings(session: Session, name: str, count: int) -> list[Opening]:

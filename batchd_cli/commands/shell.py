@@ -9,19 +9,22 @@ import click
 from batchd_cli.common import Command, Common
 from batchd_cli.lazy import heavy
 from batchd_cli.line_editor import editing, remember
-from batchd_cli.running import run
+from batchd_cli.running import USAGE, run
 
 PROMPT = "batch> "
 ENDS = ("exit", "quit")
+UNREADABLE = ["\0"]  # no line has this word
 
 
 @click.command("shell", cls=Command)
 @click.pass_context
-def command(ctx: click.Context) -> None:
+def command(ctx: click.Context) -> int:
     """A prompt that takes the same commands.
 
-    It ends at exit, quit or the end of input. Tab completes commands, options and names; the arrows bring
-    back earlier lines, also of earlier shells. Options given before `shell` hold for all of its commands.
+    It ends at exit, quit or the end of input. A line that fails does not end it; where the lines come from
+    a file or a pipe, the exit code is that of the last one that failed, 0 if none has. Tab completes
+    commands, options and names; the arrows bring back earlier lines, also of earlier shells. Options given
+    before `shell` hold for all of its commands.
 
     \b
     Examples:
@@ -38,18 +41,27 @@ def command(ctx: click.Context) -> None:
         items = heavy("click_completion").completions(group, common.copy(), words, incomplete)
         return [item.value for item in items if item.type == "plain"]
 
-    with editing(complete) if sys.stdin.isatty() else nullcontext():
+    is_typed, failure = sys.stdin.isatty(), 0
+    with editing(complete) if is_typed else nullcontext():
         while (words := _read()) is not None:
             if words[:1] in ([word] for word in ENDS):
-                return
-            if words[:1] == ["shell"]:
-                click.echo("This is the shell already.", err=True)
-            elif words:
-                run(group, words, common.copy())
+                break
+            failure = _carry_out(group, words, common.copy()) or failure
+    return 0 if is_typed else failure
+
+
+def _carry_out(group: click.Group, words: list[str], common: Common) -> int:
+    """One line's exit code."""
+    if words == UNREADABLE:
+        return USAGE
+    if words[:1] == ["shell"]:
+        click.echo("This is the shell already.", err=True)
+        return USAGE
+    return run(group, words, common) if words else 0
 
 
 def _read() -> list[str] | None:
-    """The next line's words; None at the end of input. Ctrl-C throws the line away."""
+    """The next line's words; None at the end of input, UNREADABLE. Ctrl-C throws the line away."""
     try:
         line = input(PROMPT if sys.stdin.isatty() else "")
         if sys.stdin.isatty():
@@ -62,4 +74,4 @@ def _read() -> list[str] | None:
         return []
     except ValueError as error:
         click.echo(f"Error: {error}", err=True)
-        return []
+        return UNREADABLE

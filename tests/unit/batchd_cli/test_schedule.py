@@ -25,6 +25,16 @@ def test_it_shows_all_or_the_named_ones(batch: Batch, manager: Manager) -> None:
     assert batch("schedule", "nosuch").code == 5
 
 
+@pytest.mark.parametrize(("line", "named"), [(["nightly", "openings"], "nightly"), (["openings"], "NAME")])
+def test_openings_is_no_word_of_it_and_the_right_form_is_said(
+    line: list[str], named: str, batch: Batch, manager: Manager
+) -> None:
+    manager.answer("GET", "/schedule", [ANYTIME, NIGHTLY])
+    done = batch("schedule", *line)
+    assert (done.code, done.out) == (5, "")
+    assert f"Hint: `batch schedule {named} -c 5` shows" in done.err
+
+
 def test_a_new_one_has_its_periods_and_days(batch: Batch, manager: Manager) -> None:
     manager.answer("POST", "/schedule", "nightly")
     line = ["-a", "-p", "22:00:00 06:00:00", "--period", "7:30 8:00", "-w", "monday", "--weekday", "FRI"]

@@ -148,12 +148,38 @@ def test_the_shell_takes_the_same_commands_until_exit(manager: Manager, home: ob
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0
+    assert done.returncode == 2
     assert done.stdout.startswith("blade\nId: ")
     assert done.stdout.count("blade") == 1
     assert "No such command 'nosuch'" in done.stderr
     assert len({one.connection for one in manager.requests}) == 1
     assert [one.method for one in manager.requests].count("OPTIONS") == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        (["job 99", "host"], 5),
+        (["job 99", "nosuch", "host"], 2),
+        (["nosuch", "job 99", "quit"], 5),
+        (["host", "'open"], 2),
+        (["shell"], 2),
+        (["host", ""], 0),
+    ],
+)
+def test_the_shell_ends_with_the_code_of_the_last_line_that_failed(
+    lines: list[str], code: int, manager: Manager, home: object
+) -> None:
+    manager.answer("GET", "/host", ["blade"])
+    done = subprocess.run(
+        [str(BATCH), "shell"],
+        input="\n".join(lines) + "\n",
+        env=os.environ | {"BATCH_MANAGER_URL": manager.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == code
 
 
 def test_the_shell_ends_at_the_end_of_input(manager: Manager, home: object) -> None:
