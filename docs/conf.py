@@ -1,7 +1,5 @@
 """Sphinx: the site of these pages. `make docs` builds it; a warning is an error."""
 
-from pathlib import Path
-
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
@@ -27,12 +25,5 @@ class MermaidLexer(TextLexer):
     aliases = ["mermaid"]  # noqa: RUF012  as Pygments has it
 
 
-def without_what_is_not_written_yet(app: Sphinx, page: str, source: list[str]) -> None:
-    """`make bench` writes performance.md."""
-    if page == "index" and not (Path(app.srcdir) / "performance.md").exists():
-        source[0] = source[0].replace("\nperformance\n", "\n")
-
-
 def setup(app: Sphinx) -> None:
-    app.connect("source-read", without_what_is_not_written_yet)
     app.add_lexer("mermaid", MermaidLexer)
