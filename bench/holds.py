@@ -9,7 +9,7 @@ HOLDS: Mapping[str, str] = {
         "0.3 ms in a bare one. The planner and the supervisors use the same two cores as Prefect's server."
     ),
     "enqueues, one client": (
-        "alone an enqueue takes 2.5 ms: 0.5 ms in the service, with its commit, and 2 ms in HTTP and FastAPI. "
-        "While the mirror fills Prefect they share one interpreter, and two cores with Prefect's server: 6 ms."
+        "alone an enqueue takes 2.5 ms: 0.5 ms in the service with its commit, 2 ms in HTTP and FastAPI; "
+        "while the mirror fills Prefect they share one interpreter, and two cores with its server: 6 ms."
     ),
 }
