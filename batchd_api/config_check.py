@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,7 @@ _KINDS = (("jobtypes", ".yaml"), ("jobtypes", ".py"), ("hosts", ".yaml"), ("cont
 _CLIENT_TEXTS = (
     "manager_url", "queue", "type", "host", "certificate", "key", "ca_certificate", "username", "password",
 )  # fmt: skip
+_NAMED_FILES = (("hosts", ("private_key",)), ("controllers", ("token_file", "credentials.path")))
 _CLIENT_SWITCHES = ("disable_auth", "disable_server_certificate_check")
 
 
@@ -64,6 +67,7 @@ def check_config(config: Path | None, environ: Mapping[str, str]) -> Checked:
     problems += _missing_hosts(job_types, hosts)
     problems += _unusable_users(job_types)
     problems += check_hosts(hosts, controllers)
+    problems += _missing_files(folders)
     problems += _startup_problems(hosts, settings)
     files = [path for kind, suffix in _KINDS for path in record_files(folders, kind, suffix)[0]]
     return Checked(
@@ -156,6 +160,33 @@ def _unusable_users(job_types: JobTypes) -> Iterator[Problem]:
                 line = _Place.of(job_type).fields.line_of("run_as") if _is_yaml(job_type) else 1
                 sentence = str(error).removeprefix("run_as: ")
                 yield ConfigWarning(job_type.source, line, "run_as", sentence)
+
+
+def _missing_files(folders: Iterable[Path]) -> Iterator[Problem]:
+    """Warnings: the daemon may run as another than whoever looks, or on another machine."""
+    for kind, keys in _NAMED_FILES:
+        for path in record_files(folders, kind)[0]:
+            with suppress(ConfigError):  # its reader has told of that
+                fields = read_config(path)
+                for key in keys:
+                    _warn_if_missing(fields, key)
+                yield from fields.warnings
+
+
+def _warn_if_missing(fields: Fields, key: str) -> None:
+    section, _, last = key.rpartition(".")
+    if section and not fields.is_mapping(section):
+        return
+    place = fields.section(section) if section else fields
+    named = place.text(last)
+    if named:
+        try:
+            readable = os.access(Path(named).expanduser().resolve(strict=True), os.R_OK)
+        except (OSError, RuntimeError):
+            place.warn(last, f"there is no file {named}")
+        else:
+            if not readable:
+                place.warn(last, f"{named} cannot be read by whoever looks now; the daemon must be able to")
 
 
 def _is_yaml(job_type: JobType) -> bool:
