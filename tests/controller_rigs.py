@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from batchd_infra.hosts import Host
 from batchd_infra.libvirt_domain import LibvirtController, LibvirtSettings
 from batchd_infra.linode_instance import LinodeController
 from batchd_infra.linode_settings import LinodeActions, LinodeSettings
+from batchd_infra.local_host import LocalController
 from tests import ec2_server, linode_server
 from tests.container_engine import ContainerEngine
 from tests.ec2_server import Ec2Server
@@ -32,13 +34,16 @@ LISTENS_AT_ONCE = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 @dataclass(frozen=True, kw_only=True)
 class Rig:
-    """`host` is off when a test begins. `truth` looks past the controller; `None`: there is no machine."""
+    """`host` is `off` when a test begins. `truth` looks past the controller; `None`: there is no machine.
+
+    `unreachable` and `missing` None: the controller asks nobody, so that it can neither be away nor miss one.
+    """
 
     controller: Controller
-    unreachable: Controller
+    unreachable: Controller | None
     closed_to_us: Controller
     host: Host
-    missing: Host
+    missing: Host | None
     truth: Callable[[], MachineState | None]
     off: MachineState | None = STOPPED
     is_address: Callable[[str | None], bool] = field(default=lambda address: address is None)
@@ -64,6 +69,24 @@ def fake_rig(_folder: Path, name: str) -> Iterator[Rig]:
         truth=lambda: fake.look(host(name)),
         pause=lambda: fake.set_state(name, PAUSED),
     )
+
+
+@contextmanager
+def local_rig(_folder: Path, name: str) -> Iterator[Rig]:
+    """A machine that nobody but people stops: a process stands for it."""
+    with subprocess.Popen(["/bin/sleep", "600"]) as machine:
+        try:
+            yield Rig(
+                controller=LocalController(),
+                unreachable=None,
+                closed_to_us=LocalController(),
+                host=host(name),
+                missing=None,
+                truth=lambda: RUNNING if machine.poll() is None else STOPPED,
+                off=RUNNING,
+            )
+        finally:
+            machine.kill()
 
 
 @contextmanager
