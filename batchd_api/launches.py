@@ -24,7 +24,7 @@ from batchd_flows.account import UserElsewhere, usable_account
 from batchd_flows.command_lines import CommandLine, compile_command
 from batchd_flows.environment import command_environment, job_environment
 from batchd_flows.errors import FlowsError
-from batchd_flows.file_parameters import FILES, require_files
+from batchd_flows.file_parameters import FILES, require_files, require_inputs
 from batchd_flows.job_files import JobFiles, plan_files
 from batchd_flows.job_types import JobType, JobTypes, OnFail, resolve_params
 from batchd_flows.limits import KILL_AFTER_SECONDS, LIMIT_NAMES, Limits
@@ -210,7 +210,10 @@ class Launches:
             job_type = self._job_types.get(row["type_name"])
             run_as = _user_of(job_type, row)
             _refuse_elsewhere(attempt, run_as)
-            self._require_files(attempt, job_type, row)
+            folder = self._require_files(attempt, job_type, row)
+            if there is None:  # elsewhere whoever copies them, or runs it, looks for them
+                start = folder or _start_directory(run_as)
+                require_inputs(job_type, row["params"], folder=start)
             params = resolve_params(job_type, row["params"], variables=self._settings.variables)
             command = compile_command(
                 job_type,
@@ -244,13 +247,17 @@ class Launches:
         fits = max(self._settings.free_bytes() // 4, LEAST_OUTPUT_BYTES)
         return fits if limit_bytes is None else min(limit_bytes, fits)
 
-    def _require_files(self, attempt: Attempt, job_type: JobType, job: RowMapping) -> None:
-        """Links may have been swapped since the enqueue, and files of types may have changed."""
+    def _require_files(self, attempt: Attempt, job_type: JobType, job: RowMapping) -> str | None:
+        """Links may have been swapped since the enqueue, and files of types may have changed.
+
+        The folder that was asked for, where it is one of this machine.
+        """
         roots, is_here = self._settings.file_roots, attempt.host_name is None
         if job["working_directory"] and is_here:
             roots.require_working_directory(Path(job["working_directory"]))
         folder = (job["working_directory"] or job_type.working_directory) if is_here else None
         require_files(job_type, job["params"], roots, folder=folder)
+        return folder
 
     def _environment(
         self,
@@ -291,6 +298,12 @@ class Launches:
 def _user_of(job_type: JobType, row: RowMapping) -> str | None:
     """As with hosts: what the type says counts before what the queue says."""
     return job_type.run_as or row["run_as"]
+
+
+def _start_directory(run_as: str | None) -> str | None:
+    """Where a command stands whose job and type name no folder; None: where we do."""
+    account = usable_account(run_as) if run_as is not None else None
+    return None if account is None or account.is_ours else str(account.start_directory)
 
 
 def _refuse_elsewhere(attempt: Attempt, run_as: str | None) -> None:

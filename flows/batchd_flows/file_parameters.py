@@ -25,3 +25,28 @@ def require_files(
                 roots.require(Path(folder or ".", value))
             except FileForbidden as error:
                 raise ParameterError(job_type.name, parameter.name, error.sentence) from error
+
+
+def require_inputs(job_type: JobType, given: Mapping[str, str], *, folder: str | None) -> None:
+    """Raises ParameterError for an input file that is not there. As above only what was given is judged.
+
+    One that we may not look at may be there: then its command says what is wrong.
+    """
+    for parameter in job_type.params:
+        value = given.get(parameter.name)
+        if not value or parameter.type is not ParameterType.INPUT_FILE:
+            continue
+        path = Path(folder or ".", value).absolute()
+        if _is_missing(path):
+            named = "its file" if parameter.secret else f"the input file {path}"
+            raise ParameterError(job_type.name, parameter.name, f"{named} does not exist")
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False

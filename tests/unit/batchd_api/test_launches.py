@@ -1,5 +1,6 @@
-"""G7: the rights of a job's owner are looked at again, just before its command would start."""
+"""What is looked at again just before a command would start: its owner's rights (G7), its input files."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -7,10 +8,12 @@ import pytest
 from sqlalchemy import delete, update
 
 from batchd_api.db.tables import permissions, queues
-from batchd_api.launches import Launches, LaunchSettings, Look, NoLongerPermitted
+from batchd_api.launches import CannotLaunch, Launches, LaunchSettings, Look, NoLongerPermitted
 from batchd_api.permissions import Grant, Right
 from batchd_api.recorder import Recorder
 from batchd_api.services.users import Users, grant
+from batchd_flows.file_parameters import require_inputs
+from batchd_flows.job_types import COMMAND, JobType, JobTypes, Parameter, ParameterError, ParameterType
 from tests.ground import quick_passwords, user
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -24,11 +27,14 @@ def users(here):
     return users
 
 
-def look(here, tmp_path, **fields):
+def launches(here, tmp_path, **fields):
     settings = LaunchSettings(zone=ZoneInfo("UTC"), attempts_folder=tmp_path, variables={},
                               default_syntax="Shell", environment={}, **fields)  # fmt: skip
-    attempt = Recorder(here.database).alive("d")[0]
-    return Launches(here.database, here.ground.job_types, settings).second_look(attempt, NOW)
+    return Launches(here.database, here.ground.job_types, settings)
+
+
+def look(here, tmp_path, **fields):
+    return launches(here, tmp_path, **fields).second_look(Recorder(here.database).alive("d")[0], NOW)
 
 
 def taken(here, *, by="ann", **fields):
@@ -87,3 +93,37 @@ def test_g7_a_superusers_jobs_start_and_so_do_those_of_an_installation_without_u
     assert look(here, tmp_path) is Look.GO
     Users(here.database, quick_passwords(), here.ground.clock).create("root", "x", superuser=True)
     assert look(here, tmp_path) is Look.GO
+
+
+SCENE = Parameter(name="scene", type=ParameterType.INPUT_FILE, default="default.blend")
+PICTURE = Parameter(name="picture", type=ParameterType.OUTPUT_FILE)
+
+
+def test_a_missing_input_file_fails_the_start_and_is_named(tmp_path):
+    filed = JobType(name="filed", template=("true",), params=(SCENE, PICTURE))
+    (tmp_path / "there").mkdir()
+    given = {"scene": "there", "picture": "nowhere"}
+    require_inputs(filed, given, folder=str(tmp_path))
+    require_inputs(filed, {}, folder=str(tmp_path))
+    missing = tmp_path / "there" / "later"
+    with pytest.raises(ParameterError, match=f"parameter 'scene': the input file {missing} does not exist"):
+        require_inputs(filed, given | {"scene": str(missing)}, folder=None)
+
+
+def test_the_path_of_a_secret_input_is_not_told(tmp_path):
+    sealed = JobType(name="sealed", template=("true",), params=(replace(SCENE, secret=True),))
+    with pytest.raises(ParameterError) as caught:
+        require_inputs(sealed, {"scene": str(tmp_path / "hidden")}, folder=None)
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_job_here_with_a_missing_input_file_does_not_start(here, tmp_path):
+    filed = JobType(name="filed", template=("true",), params=(SCENE,))
+    here.ground = replace(here.ground, job_types=JobTypes([COMMAND, filed]))
+    job = here.enqueue()
+    here.set_job(job, type_name="filed", params={"scene": str(tmp_path / "gone")})
+    here.attempt(job, state="taken")
+    with pytest.raises(CannotLaunch, match=r"'scene': the input file .*gone does not exist"):
+        launches(here, tmp_path).launch(Recorder(here.database).alive("d")[0])
+    (tmp_path / "gone").touch()
+    launches(here, tmp_path).launch(Recorder(here.database).alive("d")[0])
