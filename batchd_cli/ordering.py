@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from batchd_cli import completing
+from batchd_cli.file_values import placed_files
 from batchd_cli.job_calls import Order
 from batchd_cli.parameters import TIME, StartTime, name_and_value, warn_of_past
 from batchd_cli.records import Parameter
@@ -96,7 +97,8 @@ class Placed:
 
 
 def placed(session: Session, ordered: Ordered) -> Placed:
-    """Fill in the settings and the type's parameters, which are asked for only where values need names."""
+    """Fill in the settings and the type's parameters; the type is asked for where values need names or may
+    be files."""
     config = session.config
     kind = ordered.job_type or config.type
     named = dict(name_and_value(text) for text in ordered.given)
@@ -104,7 +106,7 @@ def placed(session: Session, ordered: Ordered) -> Placed:
     return Placed(
         queue=ordered.queue or config.queue,
         job_type=kind,
-        params=_positional(session, kind, ordered.values) | named,
+        params=_params(session, kind, ordered, named),
         rest={
             "host_name": ordered.host or config.host,
             "start_time": ordered.start.at if ordered.start else None,
@@ -119,10 +121,17 @@ def placed(session: Session, ordered: Ordered) -> Placed:
     )
 
 
-def _positional(session: Session, kind: str, values: Sequence[str]) -> dict[str, str]:
-    if not values:
-        return {}
+def _params(session: Session, kind: str, ordered: Ordered, named: Mapping[str, str]) -> dict[str, str]:
+    if not ordered.values and (kind == TAKES_THE_REST or not any(named.values())):
+        return dict(named)
     declared = session.client.job_type(kind).params
+    given = {**_positional(session, kind, declared, ordered.values), **named}
+    return placed_files(session, declared, given, ordered.chdir)
+
+
+def _positional(
+    session: Session, kind: str, declared: Sequence[Parameter], values: Sequence[str]
+) -> dict[str, str]:
     filled, surplus = fill(declared, values, rest=kind == TAKES_THE_REST)
     if surplus:
         session.warn(f"type {kind} has {len(declared)} parameters; ignored: {' '.join(surplus)}")

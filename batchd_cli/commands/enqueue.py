@@ -24,6 +24,11 @@ def command(session: Session, /, dry_run: bool, **options: Any) -> None:
     all the rest, joined with spaces as ssh does it: what a shell shall keep together needs quotes of its own.
     Write -- before a command that has options of its own.
 
+    A relative path for an InputFile or OutputFile parameter is made a full one, from the current folder or
+    that of --chdir, where the manager's address is this machine; stderr says so. Any other manager gets it
+    as it is, and there is a warning. Input files are looked for when the job starts: one that is missing
+    fails it then.
+
     \b
     Examples:
       batch enqueue echo hello world

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from batchd_cli.file_values import on_this_machine
+
 from .conftest import COMMAND_TYPE, QUEUE, Batch, Manager
 
 BLENDER = COMMAND_TYPE | {
@@ -147,6 +149,82 @@ def test_chdir_is_sent_from_here(
     monkeypatch.chdir(tmp_path)
     batch("enqueue", "--chdir", "sub", "make")
     assert _body(types)["working_directory"] == str(tmp_path / "sub")
+
+
+FILED = COMMAND_TYPE | {
+    "name": "filed",
+    "params": [
+        {"name": "scene", "type": "InputFile", "title": "", "default": ""},
+        {"name": "picture", "type": "OutputFile", "title": "", "default": ""},
+        {"name": "word", "type": "String", "title": "", "default": ""},
+    ],
+}
+
+
+@pytest.fixture
+def filed(types: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manager:
+    types.answer("GET", "/type/filed", FILED)
+    (tmp_path / "a.blend").touch()
+    monkeypatch.chdir(tmp_path)
+    return types
+
+
+@pytest.mark.parametrize(
+    "line",
+    [["a.blend", "out.png", "word"], ["-p", "scene=a.blend", "-p", "picture=out.png", "-p", "word=word"]],
+)
+def test_relative_files_begin_in_the_current_folder_and_that_is_said(
+    line: list[str], batch: Batch, filed: Manager, tmp_path: Path
+) -> None:
+    done = batch("enqueue", "-t", "filed", *line)
+    scene, picture = str(tmp_path / "a.blend"), str(tmp_path / "out.png")
+    assert _body(filed)["params"] == {"scene": scene, "picture": picture, "word": "word"}
+    assert done.out == "18\n"
+    assert done.err == f"scene: a.blend is {scene}\npicture: out.png is {picture}\n"
+
+
+def test_with_chdir_they_begin_there(batch: Batch, filed: Manager, tmp_path: Path) -> None:
+    batch("enqueue", "-t", "filed", "--chdir", "sub", "../a.blend", "/out.png")
+    assert _body(filed)["params"] == {"scene": str(tmp_path / "sub/../a.blend"), "picture": "/out.png"}
+
+
+def test_an_input_that_is_missing_here_gets_a_hint_and_is_enqueued(batch: Batch, filed: Manager) -> None:
+    done = batch("enqueue", "-t", "filed", "/nowhere/b.blend", "/nowhere/out.png")
+    assert (done.code, done.out) == (0, "18\n")
+    assert done.err == ("scene: /nowhere/b.blend does not exist yet; it is looked for when the job starts\n")
+    assert batch("-q", "enqueue", "-t", "filed", "b.blend").err == ""
+
+
+def test_a_dry_run_says_where_they_are(batch: Batch, filed: Manager, tmp_path: Path) -> None:
+    filed.answer("POST", "/queue/default?dry_run=true", DRY)
+    done = batch("enqueue", "--dry-run", "-t", "filed", "a.blend")
+    assert done.err == f"scene: a.blend is {tmp_path / 'a.blend'}\n"
+    assert _body(filed)["params"] == {"scene": str(tmp_path / "a.blend")}
+
+
+def test_a_manager_elsewhere_gets_them_as_they_are_with_a_warning(
+    batch: Batch, filed: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchd_cli.file_values.on_this_machine", lambda url: False)
+    done = batch("enqueue", "-t", "filed", "b.blend", "/out.png")
+    assert _body(filed)["params"] == {"scene": "b.blend", "picture": "/out.png"}
+    assert "Warning: scene: b.blend is no full path; it is looked for in the folder of its job" in done.err
+    assert "picture" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("url", "is_here"),
+    [
+        ("http://localhost:9681", True),
+        ("http://127.0.0.2:1", True),
+        ("http://[::1]:9681/batchd", True),
+        ("https://farm.example.org", False),
+        ("http://192.0.2.7:9681", False),
+        ("http://localhost.example.org", False),
+    ],
+)
+def test_a_manager_on_this_machine_is_known_by_its_address(url: str, is_here: bool) -> None:
+    assert on_this_machine(url) is is_here
 
 
 DRY = {

@@ -166,7 +166,15 @@ def test_what_says_nothing_is_a_usage_error(line: str, batch: Batch) -> None:
 @pytest.mark.parametrize(
     ("job", "line"),
     [
-        (JOB | {"reason": CLOSED}, "17  window: night is closed (until 2026-11-24 22:00:00)\n"),
+        (JOB | {"reason": CLOSED}, "17  window: night is closed (opens 2026-11-24 22:00:00)\n"),
+        (
+            JOB | {"reason": CLOSED | {"code": "not-before", "text": "later"}},
+            "17  not-before: later (not before 2026-11-24 22:00:00)\n",
+        ),
+        (
+            JOB | {"reason": CLOSED | {"code": "host-failed", "text": "no answer"}},
+            "17  host-failed: no answer (next try 2026-11-24 22:00:00)\n",
+        ),
         (
             JOB | {"status": "Processing", "host_name": "blade"},
             "17  running: it does not wait: it runs on blade\n",
@@ -188,7 +196,7 @@ def test_why_is_a_word_a_sentence_and_a_time(
 
 def test_times_are_in_utc_on_request(batch: Batch, manager: Manager) -> None:
     manager.answer("GET", "/job/17", JOB | {"reason": CLOSED})
-    assert "(until 2026-11-24 21:00:00Z)" in batch("why", "17", "--utc").out
+    assert "(opens 2026-11-24 21:00:00Z)" in batch("why", "17", "--utc").out
 
 
 PAGE = "http://127.0.0.1:4200/runs/flow-run/1"
