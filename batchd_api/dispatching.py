@@ -15,7 +15,6 @@ from batchd_api.artifact_books import ArtifactBooks
 from batchd_api.attempt_orders import AttemptOrders
 from batchd_api.books import Books
 from batchd_api.db.job_counts import gather
-from batchd_api.db.job_counts import gather
 from batchd_api.dispatch_counts import DispatchCounts
 from batchd_api.dispatcher import Dispatcher
 from batchd_api.forms import Forms
@@ -224,9 +223,6 @@ def tidy_up(parts: Parts, now: datetime, *, sweeps: bool = True) -> None:
         pass
     while sweeps and retention.shrink():
         pass
-    if sweeps:
-        with parts.database.write() as connection:
-            gather(connection)
     if sweeps:
         with parts.database.write() as connection:
             gather(connection)
