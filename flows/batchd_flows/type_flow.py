@@ -24,6 +24,7 @@ from prefect.runtime import flow_run
 
 from batchd_cli.client import Client, JobHandle
 from batchd_flows.errors import FlowsError
+from batchd_flows.file_parameters import require_inputs
 from batchd_flows.flow_command import CommandResult, FlowSettings, launch_of, run_command
 from batchd_flows.flow_host import FlowHosts, run_on_host
 from batchd_flows.job_types import JobType, Parameter, ParameterType, load_job_types
@@ -106,6 +107,7 @@ def type_flow(job_type: JobType, settings: FlowSettings, hosts: FlowHosts | None
         folder = _folder() / _run_name()
         if job_type.host_name is not None:
             return run_on_host(job_type, texts, folder, settings, hosts or _NO_HOSTS, logger.log)
+        require_inputs(job_type, texts, folder=job_type.working_directory)
         launch = launch_of(job_type, texts, folder, settings)
         return run_command(job_type.name, launch, LocalMachine(), logger.log)
 

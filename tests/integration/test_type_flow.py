@@ -113,6 +113,14 @@ def test_a_command_that_fails_raises_with_what_is_known(stock):
     assert "job type 'fails' failed: exit code 7 | 7 | hello it's $x\n | bad\n" in said
 
 
+def test_a_missing_input_file_is_named_and_nothing_runs(stock, tmp_path):
+    stock.job_type("reads", f"template: touch {tmp_path}/ran\nparams: [{{name: source, type: InputFile}}]")
+    code, said = stock.run("-c", "from batchd_flows import job_flow; job_flow('reads')(source='nowhere')")
+    assert code != 0
+    assert f"parameter 'source': the input file {tmp_path}/nowhere does not exist" in said
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_flow_that_is_ended_ends_its_command(stock, tmp_path):
     """As a process worker does it when a run is cancelled."""
     stock.job_type("sleeps", f"template: 'echo $$ > {tmp_path}/pid; exec sleep 600'\nkill_after: 1")
