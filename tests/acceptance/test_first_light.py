@@ -82,8 +82,9 @@ def test_a_waiting_job_is_a_flow_run_at_once_and_says_why_it_waits(here: Install
     here.states(number, "Completed")
 
 
-def test_output_is_in_results_and_in_the_log_with_streams_apart(here: Installation) -> None:
-    number = here.enqueue("-t", "both-streams", "-p", "word=light", "-p", "picture=/nowhere/p.png")
+def test_output_is_in_results_and_in_the_log_with_streams_apart(here: Installation, tmp_path: Path) -> None:
+    (tmp_path / "p.png").touch()
+    number = here.enqueue("-t", "both-streams", "-p", "word=light", "-p", f"picture={tmp_path}/p.png")
     job = here.ended(number)
     assert (job.status, job.exit_code) == ("Failed", 4)
     with here.client() as client:
