@@ -5,7 +5,7 @@ from collections.abc import Mapping
 HOLDS: Mapping[str, str] = {
     "the same, limit 4": (
         "writes go to Prefect one at a time, with 1 to 3 ms of ours between two: 0.8 ms in Prefect's client "
-        "(0.3 ms in a bare one), the rest in handing over. Jobs are read and noted meanwhile, but the planner "
+        "(0.3 ms in a bare one), the rest in handing over. Jobs are read and noted meanwhile; the planner "
         "and the supervisors use the same two cores as Prefect's server."
     ),
     "enqueues, one client": (
