@@ -169,9 +169,9 @@ def test_a_job_that_never_ran_has_no_result(do: Do, batch: Batch) -> None:
     [
         (["ls", "nosuch"], 5),
         (["enqueue", "-q", "nosuch", "true"], 5),
-        (["enqueue", "-t", "nosuch", "-p", "x=1"], 1),
-        (["enqueue", "-h", "nosuch", "true"], 1),
-        (["queue", "new", "-a", "-s", "nosuch"], 1),
+        (["enqueue", "-t", "nosuch", "-p", "x=1"], 5),
+        (["enqueue", "-h", "nosuch", "true"], 5),
+        (["queue", "new", "-a", "-s", "nosuch"], 5),
         (["job", "999999"], 5),
         (["ls", "-s", "lost", "default"], 2),
         (["-P", "wrong", "ls"], 4),

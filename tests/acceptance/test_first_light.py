@@ -167,7 +167,7 @@ def test_the_terminal_says_where_everything_is_and_how_to_log_in(here: Installat
     ("words", "code", "says"),
     [
         (["enqueue", "-q", "nosuch", "true"], 5, "nosuch"),
-        (["enqueue", "-t", "nosuch", "-p", "x=1"], 1, "nosuch"),
+        (["enqueue", "-t", "nosuch", "-p", "x=1"], 5, "nosuch"),
         (["enqueue", "-t", "both-streams", "-p", "times=many"], 1, "times"),
         (["job", "999999"], 5, "999999"),
         (["-P", "wrong", "ls"], 4, "password"),
