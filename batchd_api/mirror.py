@@ -1,9 +1,8 @@
 """The mirror: makes Prefect's flow runs match our rows. The only caller of Prefect in the daemon.
 
 Level-triggered: what it writes follows from the rows and its books alone, so it may be stopped anywhere and
-go on later. Claims first, then ends, then the rest, then logs; a few jobs are in work at once, each in its
-own order, and one write at a time is with Prefect. While that is away it waits and says so; nothing else
-waits for it but claims.
+go on later. One write at a time, claims first, then ends, then the rest, then logs. While Prefect is away it
+waits and says so; nothing else waits for it but claims.
 """
 
 from __future__ import annotations
@@ -12,15 +11,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
 from batchd_api.books import Books, Entry
-from batchd_api.claims import CancelledInPrefect, Claims, refuses_us
-from batchd_api.errors import DATABASE_TROUBLE
-from batchd_api.lanes import Lanes, Work
+from batchd_api.errors import DatabaseFull, DatabaseUnavailable
 from batchd_api.pools import Pools
 from batchd_api.prefect_reach import PrefectReach
 from batchd_api.prefect_words import PrefectWords
@@ -32,6 +30,7 @@ from batchd_api.watch import Watch
 from batchd_api.window_mirror import WindowMirror
 from batchd_flows.orchestrator import Orchestrator
 from batchd_flows.orchestrator_records import (
+    ClaimRefused,
     DeploymentGone,
     Gone,
     OrchestratorRefused,
@@ -45,9 +44,9 @@ from batchd_flows.orchestrator_records import (
 from batchd_flows.orchestrator_records import End as RunEnd
 from batchd_flows.versions import BrokenVersions
 
-__all__ = ["CancelledInPrefect", "Mirror"]
-
 log = logging.getLogger("batchd.mirror")
+
+DATABASE_TROUBLE = (DatabaseUnavailable, DatabaseFull)
 
 BATCH = 20  # rows looked up at once; small, so that a new end is not behind a long list
 IDLE_SECONDS = 5.0  # a look without being woken
@@ -55,8 +54,17 @@ LONGEST_PAUSE_SECONDS = 5.0
 STUCK_SECONDS = 60.0
 WINDOWS_SECONDS = 10.0
 WAITING_SECONDS = 1.0
-LANES = 3  # jobs in work at once: one reads or notes while another's write is with Prefect
 MOST_ROUNDS = 4  # a run made anew, then its states
+
+
+class CancelledInPrefect(Exception):
+    """A person cancelled the run before its command started."""
+
+
+@dataclass
+class _Claim:
+    attempt: Attempt
+    answer: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Mirror:
@@ -92,8 +100,7 @@ class Mirror:
         self._has_led = False
         self.reach = PrefectReach(orchestrator.healthy)
         self._wake = asyncio.Event()
-        self._claims = Claims(books, orchestrator, watch, self._create)
-        self._lanes = Lanes(LANES)
+        self._claims: deque[_Claim] = deque()
         self._level_at: float | None = time.monotonic()  # None: there is nothing to show
         self._stuck: dict[int, float] = {}  # job → not before; Prefect refused something about it
 
@@ -115,12 +122,14 @@ class Mirror:
 
         Raises CancelledInPrefect.
         """
-        claim = self._claims.ask(attempt)
+        claim = _Claim(attempt=attempt)
+        self._claims.append(claim)
         self._wake.set()
         try:
             await claim.answer
         finally:
-            self._claims.drop(claim)
+            with suppress(ValueError):
+                self._claims.remove(claim)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -172,38 +181,25 @@ class Mirror:
             await self._begin_to_lead()
         changed = await self._pools.step()
         self._say(None)
-        worked = await self._carry_on()
+        worked = await self._serve_claims()
         if await self._watch.step() or changed:
             self._changed()
             worked = True
         await self._show_windows()
         now = time.monotonic()
         self._stuck = {job: until for job, until in self._stuck.items() if until > now}
-        worked = await self._carry_on(await self._due(now)) or worked
+        for job_id in await self._due(now):
+            await self._show_patiently(job_id)
+            worked = True
+            await self._serve_claims()
         for run_id in await asyncio.to_thread(self._books.gone, BATCH):
             await self._remove(run_id)
-            await self._carry_on()
+            await self._serve_claims()
             worked = True
         worked = await self._logs.step() or worked
         if self._artifacts is not None:
             worked = await self._artifacts.step(is_idle=not worked) or worked
         return worked
-
-    async def _carry_on(self, due: Sequence[int] = ()) -> bool:
-        """Claims, and these jobs between them. False: there was nothing."""
-        ahead = deque(due)
-
-        def pick(busy: Collection[int]) -> Work | None:
-            claim = self._claims.next(busy)
-            if claim is not None:
-                return claim.attempt.job_id, partial(self._claims.serve, claim)
-            job_id = next((job_id for job_id in ahead if job_id not in busy), None)
-            if job_id is None:
-                return None
-            ahead.remove(job_id)
-            return job_id, partial(self._show_patiently, job_id)
-
-        return await self._lanes.run(pick)
 
     async def _due(self, now: float) -> list[int]:
         """While jobs start and end all the time, what waits is shown now and then: most of it is soon old."""
@@ -220,7 +216,7 @@ class Mirror:
         self._watch.stand_by()
         await self.reach.ask()
         self._say(None)
-        worked = await self._carry_on()
+        worked = await self._serve_claims()
         return await self._logs.step() or worked
 
     async def _begin_to_lead(self) -> None:
@@ -242,6 +238,58 @@ class Mirror:
         except OrchestratorRefused as error:
             log.error("the queues' windows: %s", error)  # noqa: TRY400  its sentence says it whole
 
+    # Claims
+
+    async def _serve_claims(self) -> bool:
+        worked = False
+        while self._claims:
+            claim = self._claims[0]
+            try:
+                await self._claim(claim.attempt)
+                answer: Exception | None = None
+            except (OrchestratorUnavailable, BrokenVersions, *DATABASE_TROUBLE):
+                raise
+            except Exception as error:  # whose it is finds out; the others' claims go on
+                if _refuses_us(error):
+                    raise
+                answer = error
+            with suppress(ValueError):  # whoever waited may have gone
+                self._claims.remove(claim)
+            if not claim.answer.done():
+                claim.answer.set_result(None) if answer is None else claim.answer.set_exception(answer)
+            worked = True
+        return worked
+
+    async def _claim(self, attempt: Attempt) -> None:
+        for _ in range(3):
+            entry = await asyncio.to_thread(self._books.entry, attempt.job_id)
+            if entry is None or not entry.row.is_alive(attempt.number):
+                return  # deleted or ended meanwhile: whoever asked looks again before it starts
+            run = await self._run_of(entry, attempt.number)
+            if run is None:
+                continue
+            try:
+                self._watch.own_write(run.id, Shown.PENDING)
+                await self._orchestrator.claim(UUID(run.id))
+            except RunGone:
+                await asyncio.to_thread(self._books.note_removed, run.id)
+                continue
+            except ClaimRefused as refusal:
+                # The row is ours by compare-and-set: whatever else stands there by hand is put right later.
+                if refusal.state in (StateType.CANCELLED, StateType.CANCELLING):
+                    raise CancelledInPrefect from refusal
+                log.warning("claimed against Prefect's word: %s", refusal)
+            await asyncio.to_thread(self._books.note_shown, run.id, Shown.PENDING)
+            return
+        log.warning("job %d starts without its flow run, which was removed again and again", attempt.job_id)
+
+    async def _run_of(self, entry: Entry, attempt: int) -> RunView | None:
+        runs = [run for run in entry.runs if run.attempt == attempt and not run.is_final]
+        if runs:
+            return runs[-1]
+        number = max((run.number for run in entry.runs if run.attempt == attempt), default=0) + 1
+        return await self._create(entry, Create(attempt=attempt, number=number))
+
     # Rows as runs
 
     async def _show_patiently(self, job_id: int) -> None:
@@ -251,7 +299,7 @@ class Mirror:
         except (OrchestratorUnavailable, *DATABASE_TROUBLE):
             raise
         except (OrchestratorRefused, StateRefused) as error:
-            if refuses_us(error):
+            if _refuses_us(error):
                 raise
             log.error("job %d: %s", job_id, error)  # noqa: TRY400  it is said whole in its sentence
             self._stuck[job_id] = time.monotonic() + STUCK_SECONDS
@@ -357,3 +405,8 @@ def _shown_by(action: Wait | Hold | Run | End) -> str:
     if isinstance(action, Hold):
         return Shown.PAUSED
     return Shown.RUNNING if isinstance(action, Run) else action.shown
+
+
+def _refuses_us(error: Exception) -> bool:
+    """Not what is asked for, but who asks: the same for every job, until somebody mends it."""
+    return isinstance(error, OrchestratorRefused) and error.status in (401, 403)

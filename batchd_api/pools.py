@@ -39,7 +39,6 @@ class Pools:
         self._worker_name = worker_name
         self._specs: dict[str, PoolSpec] = {}
         self._deployments: dict[tuple[str, str], UUID] = {}
-        self._making = asyncio.Lock()  # several runs may need the same one at once
         self._beaten_at: dict[str, float] = {}
         self._look_at = 0.0
         self._check_work_queues = True
@@ -75,11 +74,10 @@ class Pools:
     async def deployment(self, type_name: str, queue_name: str) -> UUID:
         """Made when first needed. Raises PoolGone."""
         key = (type_name, queue_name)
-        async with self._making:
-            if key not in self._deployments:
-                spec = self._words.deployment(type_name, queue_name)
-                self._deployments[key] = await self._orchestrator.ensure_deployment(spec)
-            return self._deployments[key]
+        if key not in self._deployments:
+            spec = self._words.deployment(type_name, queue_name)
+            self._deployments[key] = await self._orchestrator.ensure_deployment(spec)
+        return self._deployments[key]
 
     def forget(self, queue_name: str) -> None:
         """The pool or a deployment in it was gone: look again at everything that hangs on it."""

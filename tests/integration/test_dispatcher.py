@@ -19,8 +19,8 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from batchd_api import dispatcher, mirror
-from batchd_api.claims import Claims
 from batchd_api.db.tables import attempts, flow_runs, jobs, permissions
+from batchd_api.mirror import Mirror
 from batchd_api.permissions import Caller, Grant, Right
 from batchd_api.recorder import Attempt
 from batchd_api.schemas import NewJob, Priority
@@ -391,14 +391,14 @@ async def test_a_claim_that_stumbles_holds_up_no_other(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "AGAIN_SECONDS", 0.2)
-    claim, stumbling = Claims._take, True
+    claim, stumbling = Mirror._claim, True
 
-    async def stumble(self: Claims, attempt: Attempt) -> None:
+    async def stumble(self: Mirror, attempt: Attempt) -> None:
         if stumbling and attempt.job_id == 1:
             raise RuntimeError("a fault of ours")
         await claim(self, attempt)
 
-    monkeypatch.setattr(Claims, "_take", stumble)
+    monkeypatch.setattr(Mirror, "_claim", stumble)
     first, second = daemon.witness(), daemon.witness()
     await daemon.status(second, "Done")
     assert daemon.job(first).status == "Waiting"
