@@ -279,7 +279,7 @@ async def _keep_server(server: EmbeddedServer, state: ServerState) -> None:
             await asyncio.sleep(SERVER_LOOK_SECONDS)
             try:
                 if await server.ensure_running():
-                    log.warning("the embedded Prefect server had stopped answering; it was started again")
+                    log.info("the embedded Prefect server was started again")
                 state.note(await server.healthy())
             except ServerError:
                 state.note(False)

@@ -121,11 +121,14 @@ def bare_rate(place: Ours, jobs: int) -> float:
 
 
 def post(client: httpx.Client, path: str, body: dict[str, Any]) -> Any:
-    """Once more at once where the server's database was locked (503): it writes its events meanwhile."""
+    """Once more where the server's database was locked (503), or its daemon started it again meanwhile."""
     answers = list[httpx.Response]()
 
     def accepted() -> bool:
-        answers.append(client.post(path, json=body))
+        try:
+            answers.append(client.post(path, json=body))
+        except httpx.TransportError:
+            return False
         return answers[-1].status_code != httpx.codes.SERVICE_UNAVAILABLE
 
     until(f"an answer to {path}", accepted, pause=0.01)

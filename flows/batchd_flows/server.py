@@ -5,6 +5,7 @@ Nothing of Prefect is imported here: its settings are read at import, and ours a
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -39,6 +40,8 @@ __all__ = [
     "load_or_create_auth_string",
     "server_environment",
 ]
+
+log = logging.getLogger("batchd.prefect")
 
 MOST_DOUBLINGS = 3  # of the time that a start may take
 START_SECONDS = 120.0  # 9–20 s were measured on an idle machine
@@ -78,6 +81,7 @@ class EmbeddedServer:
         self._marker_file = settings.home / "server.json"
         self._child: subprocess.Popen[bytes] | None = None
         self._misses = 0
+        self._exit_code: int | None = None  # of the child that ended last
         self._slow_starts = 0  # since the last that came to its end
         self._turn = asyncio.Lock()
 
@@ -118,7 +122,10 @@ class EmbeddedServer:
             self._misses += 1
             if marker is not None and self._misses < HUNG_AFTER_MISSES:
                 return False
-            if marker is not None:
+            if marker is None:
+                log.warning("the embedded Prefect server has ended, exit code %s", self._exit_code)
+            else:
+                log.warning("the embedded Prefect server did not answer %d looks in a row", self._misses)
                 await self._end(marker)
             await self._start()
             return True
@@ -236,14 +243,14 @@ class EmbeddedServer:
         return True
 
     def _bury(self) -> None:
-        if self._child is not None and self._child.poll() is not None:
-            self._child = None
+        if self._child is not None and (exit_code := self._child.poll()) is not None:
+            self._child, self._exit_code = None, exit_code
         marker = read_marker(self._marker_file) if self._child is None else None
         if marker is not None:
-            with contextlib.suppress(
-                ChildProcessError
-            ):  # our child all the same, where it began before an exec
-                os.waitpid(marker.pid, os.WNOHANG)
+            with contextlib.suppress(ChildProcessError):  # our child too, where it began before an exec
+                pid, status = os.waitpid(marker.pid, os.WNOHANG)
+                if pid:
+                    self._exit_code = os.waitstatus_to_exitcode(status)
 
 
 async def _comes_free(port: int) -> bool:

@@ -134,7 +134,7 @@ async def test_a_start_that_was_given_up_too_early_is_given_more_time_the_next_t
 
 
 @pytest.mark.slow
-async def test_its_whole_life(tmp_path: Path) -> None:
+async def test_its_whole_life(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Killed: started again. Hung: replaced. Another secret: replaced. Ended: nothing stays."""
     settings = server_settings(tmp_path, free_port())
     server = EmbeddedServer(settings)
@@ -144,6 +144,7 @@ async def test_its_whole_life(tmp_path: Path) -> None:
     os.kill(first.pid, signal.SIGKILL)
     await dead(first)
     assert await server.ensure_running()
+    assert "has ended, exit code -9" in caplog.text
     second = marker_of(server)
     assert second.pid != first.pid
     assert await server.healthy()
@@ -152,6 +153,7 @@ async def test_its_whole_life(tmp_path: Path) -> None:
     assert not await server.ensure_running()  # one missed answer is no proof
     assert not await server.ensure_running()
     assert await server.ensure_running()
+    assert "did not answer 3 looks in a row" in caplog.text
     third = marker_of(server)
     assert not second.is_alive()
 
