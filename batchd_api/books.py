@@ -77,9 +77,10 @@ class LiveRun:
 class Books:
     """Reads what is due and notes what was written."""
 
-    def __init__(self, database: Database, dispatcher: str | None = None) -> None:
-        """`dispatcher`: whose attempts' output is ours to send; None: everybody's."""
+    def __init__(self, database: Database, dispatcher: str | None = None, *, ahead: int = LOOK_AHEAD) -> None:
+        """`dispatcher`: whose attempts' output is ours to send; None: everybody's. `ahead`: jobs a queue."""
         self._database = database
+        self._ahead_count = ahead
         self._dispatcher = dispatcher
 
     def installation_id(self) -> str:
@@ -121,10 +122,10 @@ class Books:
                 select(jobs.c.seq, jobs.c.id, jobs.c.version != jobs.c.mirrored)
                 .where(jobs.c.queue_name == queue_name, jobs.c.status == status)
                 .order_by(jobs.c.seq)
-                .limit(LOOK_AHEAD)
+                .limit(self._ahead_count)
             )
             line += [(seq, job_id, bool(is_due)) for seq, job_id, is_due in connection.execute(query)]
-        return [job_id for _, job_id, is_due in sorted(line)[:LOOK_AHEAD] if is_due]
+        return [job_id for _, job_id, is_due in sorted(line)[: self._ahead_count] if is_due]
 
     def entry(self, job_id: int) -> Entry | None:
         """One job, whole; None when it has been deleted."""

@@ -99,7 +99,8 @@ def build_dispatching(
         workers=settings.dispatcher.workers,
         variables=settings.variables,
     )
-    books, hands = Books(database, name), Hands(database)
+    books = Books(database, name, ahead=settings.prefect.mirror_ahead)
+    hands = Hands(database)
     lease = PlannerLease(database, name)
     pools = Pools(books, hands, orchestrator, words, worker_name=name)
     forms = Forms(

@@ -114,6 +114,7 @@ def test_only_the_first_of_a_queue_are_shown_and_the_rest_follow_as_it_moves(her
 
 def test_postponed_jobs_stand_in_the_same_line(here, books):
     ids = many(here, LOOK_AHEAD + 1)
+    assert Books(here.database, ahead=2).due(1000) == ids[:2]
     here.set_job(ids[1], status="Postponed")
     assert books.due(1000) == ids[:LOOK_AHEAD]
 
