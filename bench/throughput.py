@@ -60,11 +60,10 @@ def measure(site: Site) -> Iterator[Figure]:
 
 def stock_rates_of(site: Site, jobs: int) -> dict[int, float]:
     """By limit. A stock server hangs now and then: a fresh one is measured then, with the hang left out."""
-    for _ in range(STOCK_TRIES - 1):
+    for _ in range(STOCK_TRIES):
         with suppress(httpx.TransportError), site.stock() as theirs:
             return {limit: stock_rate(theirs, limit, jobs * limit) for limit in (1, 4)}
-    with site.stock() as theirs:
-        return {limit: stock_rate(theirs, limit, jobs * limit) for limit in (1, 4)}
+    raise TimeoutError(f"the stock server hung {STOCK_TRIES} times")
 
 
 def stock_rate(place: Stock, limit: int, jobs: int) -> float:

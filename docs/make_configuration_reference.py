@@ -224,7 +224,7 @@ def client() -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    return written_or_checked(PAGE, page().rstrip("\n") + "\n", arguments)
+    return written_or_checked(PAGE, page(), arguments)
 
 
 if __name__ == "__main__":

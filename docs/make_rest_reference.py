@@ -136,9 +136,7 @@ def answers(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    return written_or_checked(
-        PAGE, "\n".join(line.rstrip() for line in page().splitlines()) + "\n", arguments
-    )
+    return written_or_checked(PAGE, page(), arguments)
 
 
 if __name__ == "__main__":

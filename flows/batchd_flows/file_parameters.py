@@ -45,8 +45,6 @@ def require_inputs(job_type: JobType, given: Mapping[str, str], *, folder: str |
 def _is_missing(path: Path) -> bool:
     try:
         path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
     return False

@@ -136,18 +136,23 @@ def test_permissions_are_shown_granted_and_revoked(batch: Batch, manager: Manage
         assert batch("grant", "anna", *line.split()).code == 2
 
 
-def test_the_shell_takes_the_same_commands_until_exit(manager: Manager, home: object) -> None:
-    manager.answer("GET", "/job/17", JOB)
-    manager.answer("GET", "/host", ["blade"])
-    lines = ["host", "nosuch", "", "'open", "job 17", "exit", "host"]
-    done = subprocess.run(
-        [str(BATCH), "shell"],
+def in_the_shell(manager: Manager, lines: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BATCH), *options, "shell"],
         input="\n".join(lines) + "\n",
         env=os.environ | {"BATCH_MANAGER_URL": manager.url},
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
+
+
+def test_the_shell_takes_the_same_commands_until_exit(manager: Manager, home: object) -> None:
+    manager.answer("GET", "/job/17", JOB)
+    manager.answer("GET", "/host", ["blade"])
+    lines = ["host", "nosuch", "", "'open", "job 17", "exit", "host"]
+    done = in_the_shell(manager, lines)
     assert done.returncode == 2
     assert done.stdout.startswith("blade\nId: ")
     assert done.stdout.count("blade") == 1
@@ -171,14 +176,7 @@ def test_the_shell_ends_with_the_code_of_the_last_line_that_failed(
     lines: list[str], code: int, manager: Manager, home: object
 ) -> None:
     manager.answer("GET", "/host", ["blade"])
-    done = subprocess.run(
-        [str(BATCH), "shell"],
-        input="\n".join(lines) + "\n",
-        env=os.environ | {"BATCH_MANAGER_URL": manager.url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = in_the_shell(manager, lines)
     assert done.returncode == code
 
 
@@ -189,12 +187,5 @@ def test_the_shell_ends_at_the_end_of_input(manager: Manager, home: object) -> N
 
 def test_the_shells_commands_speak_json_where_it_was_asked_for(manager: Manager, home: object) -> None:
     manager.answer("GET", "/host", ["blade"])
-    done = subprocess.run(
-        [str(BATCH), "--json", "shell"],
-        input="host\nhost\n",
-        env=os.environ | {"BATCH_MANAGER_URL": manager.url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = in_the_shell(manager, ["host", "host"], "--json")
     assert [json.loads(line)[0]["name"] for line in done.stdout.splitlines()] == ["blade", "blade"]
