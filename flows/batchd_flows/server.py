@@ -81,7 +81,6 @@ class EmbeddedServer:
         self._marker_file = settings.home / "server.json"
         self._child: subprocess.Popen[bytes] | None = None
         self._misses = 0
-        self._exit_code: int | None = None  # of the child that ended last
         self._slow_starts = 0  # since the last that came to its end
         self._turn = asyncio.Lock()
 
@@ -123,7 +122,7 @@ class EmbeddedServer:
             if marker is not None and self._misses < HUNG_AFTER_MISSES:
                 return False
             if marker is None:
-                log.warning("the embedded Prefect server has ended, exit code %s", self._exit_code)
+                log.warning("the embedded Prefect server has ended")
             else:
                 log.warning("the embedded Prefect server did not answer %d looks in a row", self._misses)
                 await self._end(marker)
@@ -243,14 +242,12 @@ class EmbeddedServer:
         return True
 
     def _bury(self) -> None:
-        if self._child is not None and (exit_code := self._child.poll()) is not None:
-            self._child, self._exit_code = None, exit_code
+        if self._child is not None and self._child.poll() is not None:
+            self._child = None
         marker = read_marker(self._marker_file) if self._child is None else None
         if marker is not None:
             with contextlib.suppress(ChildProcessError):  # our child too, where it began before an exec
-                pid, status = os.waitpid(marker.pid, os.WNOHANG)
-                if pid:
-                    self._exit_code = os.waitstatus_to_exitcode(status)
+                os.waitpid(marker.pid, os.WNOHANG)
 
 
 async def _comes_free(port: int) -> bool:

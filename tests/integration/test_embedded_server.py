@@ -144,7 +144,7 @@ async def test_its_whole_life(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     os.kill(first.pid, signal.SIGKILL)
     await dead(first)
     assert await server.ensure_running()
-    assert "has ended, exit code -9" in caplog.text
+    assert "has ended" in caplog.text
     second = marker_of(server)
     assert second.pid != first.pid
     assert await server.healthy()
