@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -129,16 +130,22 @@ class Books:
 
     def entry(self, job_id: int) -> Entry | None:
         """One job, whole; None when it has been deleted."""
+        return next(iter(self.entries([job_id])), None)
+
+    def entries(self, job_ids: Sequence[int]) -> list[Entry]:
+        """Those that are there, whole, in this order."""
+        tries, runs = defaultdict[int, list[RowMapping]](list), defaultdict[int, list[RowMapping]](list)
         with self._database.read() as connection:
-            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one_or_none()
-            if row is None:
-                return None
-            mine = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
-            tries = connection.execute(mine).mappings().all()
-            shown = select(flow_runs).where(flow_runs.c.job_id == job_id)
+            rows = connection.execute(select(jobs).where(jobs.c.id.in_(job_ids))).mappings().all()
+            mine = select(attempts).where(attempts.c.job_id.in_(job_ids)).order_by(attempts.c.number)
+            for attempt in connection.execute(mine).mappings():
+                tries[attempt["job_id"]].append(attempt)
+            shown = select(flow_runs).where(flow_runs.c.job_id.in_(job_ids))
             shown = shown.order_by(flow_runs.c.attempt, flow_runs.c.number)
-            runs = connection.execute(shown).mappings().all()
-        return _entry(row, tries, runs)
+            for run in connection.execute(shown).mappings():
+                runs[run["job_id"]].append(run)
+        by_id = {row["id"]: _entry(row, tries[row["id"]], runs[row["id"]]) for row in rows}
+        return [by_id[job_id] for job_id in job_ids if job_id in by_id]
 
     def entry_of_run(self, run_id: str) -> Entry | None:
         """The job that a run belongs to; None for a run that is no (living) job's."""
@@ -183,6 +190,14 @@ class Books:
         with self._database.write() as connection:
             connection.execute(update(flow_runs).where(flow_runs.c.id == run_id).values(shown=shown))
             if level is not None:
+                _note_mirrored(connection, *level)
+
+    def note_all_shown(self, shown: Mapping[str, str], levels: Collection[tuple[int, int]]) -> None:
+        """By run, and the jobs whose versions are shown with that."""
+        with self._database.write() as connection:
+            for run_id, state in shown.items():
+                connection.execute(update(flow_runs).where(flow_runs.c.id == run_id).values(shown=state))
+            for level in levels:
                 _note_mirrored(connection, *level)
 
     def note_removed(self, run_id: str, level: tuple[int, int] | None = None) -> None:

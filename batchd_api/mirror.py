@@ -18,6 +18,7 @@ from functools import partial
 from uuid import UUID
 
 from batchd_api.books import Books, Entry
+from batchd_api.bulk_states import BulkStates
 from batchd_api.errors import DatabaseFull, DatabaseUnavailable
 from batchd_api.pools import Pools
 from batchd_api.prefect_reach import PrefectReach
@@ -95,6 +96,7 @@ class Mirror:
         self._waiting_at = 0.0
         self._logs = RunLogs(books, orchestrator, limit_bytes=log_limit_bytes)
         self._artifacts = artifacts
+        self._bulk = BulkStates(books, orchestrator, watch, ended=self._ended)
         self._changed = changed
         self._leads = leads
         self._has_led = False
@@ -188,10 +190,11 @@ class Mirror:
         await self._show_windows()
         now = time.monotonic()
         self._stuck = {job: until for job, until in self._stuck.items() if until > now}
-        for job_id in await self._due(now):
-            await self._show_patiently(job_id)
+        if due := await self._due(now):
             worked = True
-            await self._serve_claims()
+            for job_id in await self._bulk.show(due, self._serve_claims):
+                await self._show_patiently(job_id)
+                await self._serve_claims()
         for run_id in await asyncio.to_thread(self._books.gone, BATCH):
             await self._remove(run_id)
             await self._serve_claims()
@@ -342,9 +345,13 @@ class Mirror:
             await asyncio.to_thread(self._books.note_removed, action.run_id, level if has_ended else None)
             return has_ended
         await asyncio.to_thread(self._books.note_shown, action.run_id, shown, level)
-        if self._artifacts is not None and isinstance(action, End):
-            self._artifacts.ended(action.run_id)
+        if isinstance(action, End):
+            self._ended(action.run_id)
         return True
+
+    def _ended(self, run_id: str) -> None:
+        if self._artifacts is not None:
+            self._artifacts.ended(run_id)
 
     async def _write_state(self, run_id: UUID, action: Wait | Hold | Run | End) -> str:
         self._watch.own_write(str(run_id), _shown_by(action))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,7 @@ from batchd_flows.orchestrator_records import (
 
 T = StateType
 # From → to, where Prefect refuses without force (PREFECT.md's table).
-REFUSED = {
+REFUSED: dict[StateType, set[StateType]] = {
     T.SCHEDULED: {T.PAUSED},
     T.PENDING: {T.PENDING, T.PAUSED},
     T.RUNNING: {T.PENDING},
@@ -165,6 +165,12 @@ class FakePrefect:
     async def report_end(self, run_id: UUID, end: End, *, force: bool = False) -> None:
         self._set(run_id, end.state_type, force=force)
 
+    async def report_running_all(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        return self._set_all(run_ids, T.RUNNING, force=False)
+
+    async def report_end_all(self, run_ids: Sequence[UUID], end: End) -> set[UUID]:
+        return self._set_all(run_ids, end.state_type, force=True)
+
     async def hold(self, run_id: UUID, message: str) -> None:
         self._set(run_id, T.PAUSED, force=True, pause_reschedule=True, pause_timeout=None)
 
@@ -197,6 +203,15 @@ class FakePrefect:
                 raise StateRefused(run_id, state, run.state_type, "a rule of Prefect's")
             shown = name or NAMES.get(state, state.value.capitalize())
             self.runs[run_id] = replace(run, state_type=state, state_name=shown, **fields)
+
+    def _set_all(self, run_ids: Sequence[UUID], state: StateType, *, force: bool) -> set[UUID]:
+        """Each on its own, as Prefect does it: a fault may fall between two of them."""
+        took: set[UUID] = set()
+        for run_id in run_ids:
+            with suppress(RunGone, StateRefused):
+                self._set(run_id, state, force=force)
+                took.add(run_id)
+        return took
 
     @contextmanager
     def _write(self) -> Iterator[None]:

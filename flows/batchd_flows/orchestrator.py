@@ -54,7 +54,6 @@ from batchd_flows.versions import BrokenVersions, pins_advice
 from batchd_flows.worker import BatchdWorkerBase
 
 PAGE = 200  # the server's own limit
-REPEATED = "This run has already made this state transition."
 
 
 class Orchestrator:
@@ -266,6 +265,14 @@ class Orchestrator:
         """Raises StateRefused: from CANCELLING only CANCELLED is allowed without `force`."""
         await self._set(run_id, states.end_state(end), force=force)
 
+    async def report_running_all(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        """In one call, about half as dear as a call each. Those that took it; of the rest, ask one by one."""
+        return await self._set_all(run_ids, states.running_state())
+
+    async def report_end_all(self, run_ids: Sequence[UUID], end: End) -> set[UUID]:
+        """The same end for all, whatever stands there. Those that are there."""
+        return await self._set_all(run_ids, states.end_state(end), force=True)
+
     async def hold(self, run_id: UUID, message: str) -> None:
         """Paused until a person resumes it. Forced, because Prefect pauses only what is running."""
         await self._set(run_id, states.held_state(message), force=True)
@@ -334,10 +341,17 @@ class Orchestrator:
             result = await self._client.set_flow_run_state(run_id, state, force=force)
         reason = getattr(result.details, "reason", None) or "a rule of Prefect's"
         # Rejected as repeated: our own request, whose first answer was lost.
-        if result.status == SetStateStatus.ACCEPT or reason == REPEATED:
+        if result.status == SetStateStatus.ACCEPT or reason == states.REPEATED:
             return
         current = await self._read(run_id)
         raise StateRefused(run_id, StateType(state.type.value), current.state_type, reason)
+
+    async def _set_all(self, run_ids: Sequence[UUID], state: State[Any], *, force: bool = False) -> set[UUID]:
+        path: Any = "/flow_runs/bulk_set_state"  # the client's own list of paths lacks it
+        async with self._writing():
+            change = states.bulk_change(run_ids, state, force=force)
+            response = await self._client.request("POST", path, json=change)
+        return states.took(response.json())
 
     @asynccontextmanager
     async def _writing(self, gone: Gone | None = None) -> AsyncIterator[None]:

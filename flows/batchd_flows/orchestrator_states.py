@@ -1,7 +1,9 @@
 """Prefect's states as we write them, and its runs as we read them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 from prefect.client.schemas.actions import DeploymentFlowRunCreate, LogCreate, StateCreate
 from prefect.client.schemas.objects import (
@@ -13,6 +15,8 @@ from prefect.client.schemas.objects import (
     WorkPoolStatus,
 )
 from prefect.client.schemas.objects import StateType as PrefectStateType
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.states import to_state_create
 
 from batchd_flows.orchestrator_records import (
     End,
@@ -26,6 +30,7 @@ from batchd_flows.orchestrator_records import (
 from batchd_flows.orchestrator_text import literal_parameters, storable
 
 LOGGER_NAME = "batchd"
+REPEATED = "This run has already made this state transition."  # our own request, whose first answer was lost
 # The mark of a run that Prefect hands to nobody. It is meant for a run whose process waits to try again.
 KEPT_FROM_POLLS = "in_process"
 # How far a dispatcher's clock may be ahead of the server's: a Pending with a time to come makes Running wait.
@@ -66,6 +71,27 @@ def held_state(message: str) -> State[Any]:
 
 def end_state(end: End) -> State[Any]:
     return State(type=PrefectStateType(end.state_type.value), message=storable(end.message))
+
+
+def bulk_change(run_ids: Sequence[UUID], state: State[Any], *, force: bool) -> dict[str, Any]:
+    """The body that sets one state for all of them; Prefect's client has no method for it."""
+    creation = to_state_create(state)
+    creation.state_details.transition_id = uuid4()
+    return {
+        "flow_runs": {"id": {"any_": [str(run_id) for run_id in run_ids]}},
+        "state": creation.model_dump(mode="json", serialize_as_any=True),
+        "force": force,
+        "limit": len(run_ids),
+    }
+
+
+def took(answer: dict[str, Any]) -> set[UUID]:
+    """Of an answer to `bulk_change`, the runs that have the state; a run that is gone is not in it."""
+    return {
+        UUID(result["flow_run_id"])
+        for result in answer["results"]
+        if result["status"] == SetStateStatus.ACCEPT or result["details"].get("reason") == REPEATED
+    }
 
 
 def run_creation(spec: RunSpec) -> dict[str, Any]:

@@ -282,6 +282,42 @@ async def test_an_end_against_a_cancel_needs_force(
     await orchestrator.report_end(run_id, end, force=True)
 
 
+async def test_many_runs_get_one_state_and_those_that_do_not_are_left(
+    orchestrator: Orchestrator, client: PrefectClient, deployment_id: UUID
+) -> None:
+    from prefect.states import Cancelling
+
+    run_ids = [await orchestrator.create_run(run(deployment_id)) for _ in range(4)]
+    for run_id in run_ids:
+        await orchestrator.claim(run_id)
+    gone, cancelling, *others = run_ids
+    await orchestrator.delete_run(gone)
+    await client.set_flow_run_state(cancelling, Cancelling())
+    assert await orchestrator.report_running_all(run_ids) == set(others)
+    end = End(state_type=StateType.FAILED, message="exit code 3")
+    assert await orchestrator.report_end_all(run_ids, end) == {cancelling, *others}
+    for run_id in others:
+        flow_run = await client.read_flow_run(run_id)
+        assert flow_run.state is not None
+        assert (flow_run.state.name, flow_run.state.message) == ("Failed", "exit code 3")
+        assert flow_run.start_time is not None
+        assert flow_run.end_time is not None
+        assert flow_run.start_time < flow_run.end_time
+
+
+async def test_many_runs_whose_answer_was_lost_have_their_state(
+    prefect_server: PrefectServer, orchestrator: Orchestrator, deployment_id: UUID
+) -> None:
+    run_ids = [await orchestrator.create_run(run(deployment_id)) for _ in range(3)]
+    for run_id in run_ids:
+        await orchestrator.claim(run_id)
+    other = Orchestrator(prefect_server.api_url, SecretStr(prefect_server.auth_string))
+    http = other._client._client
+    async with other:
+        http._transport = LostAnswer(http._transport)
+        assert await other.report_running_all(run_ids) == set(run_ids)
+
+
 async def test_a_run_that_had_ended_waits_again_without_any_poll_getting_it(
     orchestrator: Orchestrator, client: PrefectClient, deployment_id: UUID, pool: str
 ) -> None:

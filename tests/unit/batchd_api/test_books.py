@@ -140,6 +140,17 @@ def test_what_is_shown_and_that_it_is_all_are_noted_together(here, books, note):
     assert books.due(20) == []
 
 
+def test_what_many_runs_show_is_noted_together(here, books):
+    jobs_there = [here.enqueue() for _ in range(3)]
+    for job_id in jobs_there:
+        books.note_created(run(f"run{job_id}"), job_id, "#1 command")
+    one, other, third = jobs_there
+    shown_now = {f"run{one}": Shown.COMPLETED, f"run{other}": Shown.RUNNING}
+    books.note_all_shown(shown_now, [(one, books.entry(one).version)])
+    assert [books.entry(job_id).runs[0].shown for job_id in jobs_there] == ["COMPLETED", "RUNNING", "InQueue"]
+    assert books.due(20) == [other, third]
+
+
 # --- entries ---
 
 
@@ -159,6 +170,21 @@ def test_an_entry_holds_the_row_its_attempts_and_its_runs_in_order(here, books):
     assert [view.id for view in entry.runs] == ["first", "second", "later"]
     assert entry.row.is_alive(2)
     assert not entry.row.is_alive(1)
+
+
+def test_entries_are_in_the_order_asked_for_each_with_what_is_its_own(here, books):
+    one, other, gone = (here.enqueue() for _ in range(3))
+    here.attempt(other, state="ended")
+    here.attempt(one)
+    books.note_created(run("others"), other, "#2 command")
+    here.jobs.delete(ROOT, gone)
+    entries = books.entries([other, gone, one])
+    assert entries == [books.entry(other), books.entry(one)]
+    assert [[view.id for view in entry.runs] for entry in entries] == [["others"], []]
+    assert [[attempt.state for attempt in entry.row.attempts] for entry in entries] == [
+        ["ended"],
+        ["running"],
+    ]
 
 
 def test_a_deleted_job_has_no_entry(here, books):
