@@ -24,21 +24,27 @@ MOST = 1.5
 
 
 def measure(site: Site) -> Iterator[Figure]:
-    many = 1000 if site.quick else MANY
-    seconds: dict[int, dict[str, float]] = {}
-    for count in (FEW, many):
-        with site.ours() as place:
-            queue = f"waiting{count}"
-            place.create_queue(queue, enabled=False)
-            fill(place, queue, count)
-            behind = lag(place, queue, count)
-            seconds[count] = looked_at(place, queue, 3 if site.quick else 31)
-    for words, theirs in seconds[FEW].items():
-        yield at_most(
-            f"{words}, {many} waiting", seconds[many][words] * 1000, theirs * 1000, MOST,
-            unit="ms", name=f"{FEW} waiting",
-        )  # fmt: skip
-    yield behind
+    many, times = (1000, 3) if site.quick else (MANY, 31)
+    with site.ours() as small, site.ours() as large:
+        behind = [filled(place, count) for place, count in ((small, FEW), (large, many))]
+        asked = zip(looks(small, FEW).items(), looks(large, many).values(), strict=True)
+        for (words, of_few), of_many in asked:
+            few, most = in_turn(times, of_few, of_many)
+            yield at_most(
+                f"{words}, {many} waiting", most * 1000, few * 1000, MOST, unit="ms", name=f"{FEW} waiting"
+            )
+    yield behind[-1]
+
+
+def filled(place: Ours, count: int) -> Figure:
+    """Its queue has so many jobs, and Prefect shows those that it shows."""
+    place.create_queue(queue_of(count), enabled=False)
+    fill(place, queue_of(count), count)
+    return lag(place, queue_of(count), count)
+
+
+def queue_of(count: int) -> str:
+    return f"waiting{count}"
 
 
 def fill(place: Ours, queue: str, count: int) -> None:
@@ -58,14 +64,19 @@ def fill(place: Ours, queue: str, count: int) -> None:
     until("the copies to be seen", lambda: place.count(queue, "new") >= count)
 
 
-def looked_at(place: Ours, queue: str, times: int) -> dict[str, float]:
-    with place.here.client() as client:
-        asked: dict[str, Callable[[], object]] = {
-            "GET /stats": client.stats,
-            "the first page of a list": lambda: client.jobs(queue, limit=100),
-            "a decision of the planner": planner(place),
-        }
-        return {words: median(timed(ask) for _ in range(times)) for words, ask in asked.items()}
+def looks(place: Ours, count: int) -> dict[str, Callable[[], object]]:
+    client = place.here.client()
+    return {
+        "GET /stats": client.stats,
+        "the first page of a list": lambda: client.jobs(queue_of(count), limit=100),
+        "a decision of the planner": planner(place),
+    }
+
+
+def in_turn(times: int, *asked: Callable[[], object]) -> list[float]:
+    """The median seconds of each: what else the machine does meets all of them."""
+    rounds = [[timed(ask) for ask in asked] for _ in range(times)]
+    return [median(seconds) for seconds in zip(*rounds, strict=True)]
 
 
 def planner(place: Ours) -> Callable[[], object]:

@@ -27,6 +27,7 @@ CLAIMS: dict[str, list[tuple[str, str]]] = {
         ("from the end of a job to the start of the next, p50", ALONE),
         ("the same, limit 4, best of 1, until all are done", CALLS),
         ("the same, limit 4, best of 1, until all are Completed in Prefect", CALLS),
+        ("the same, limit 4, best of 1, until all are Completed in Prefect", "the same bare calls"),
     ],
     "latency": [
         ("from the enqueue's answer to the command, p50", STOCK),

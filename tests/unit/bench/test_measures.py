@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import pytest
 
-from bench import daemon, enqueues, latency, run, throughput, transfer
+from bench import daemon, enqueues, latency, run, throughput, transfer, waiting_jobs
 from bench.figures import Figure
 from bench.mirror_lag import lag_in
 from bench.places import Ours
@@ -139,16 +139,22 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def bare_rate(state: Path, writes: Writes, jobs: int) -> float:
+def bare_rate(state: Path, writes: Writes, jobs: int, *, in_pool: bool = False) -> float:
     with prefect(writes) as port:
         place = Ours(cast("Any", SimpleNamespace(state=state, prefect_port=port)), cast("Any", None))
-        return throughput.bare_rate(place, jobs)
+        return throughput.bare_rate(place, jobs, in_pool=in_pool)
 
 
-def test_the_bare_calls_are_three_states_a_job_and_one_more_where_the_server_was_busy(state: Path) -> None:
+@pytest.mark.parametrize("in_pool", [False, True])
+def test_the_bare_calls_are_three_states_a_job_and_one_more_where_the_server_was_busy(
+    state: Path, in_pool: bool
+) -> None:
     writes = Writes()
-    bare_rate(state, writes, 4)
+    bare_rate(state, writes, 4, in_pool=in_pool)
     assert len(writes.states) == 4
+    made = 4 if in_pool else 0
+    assert writes.asked["deployments"] == made + in_pool  # the deployment itself, and a run of it each
+    assert writes.asked["work_pools"] == in_pool
     assert set(map(tuple, writes.states.values())) == {("PENDING", "RUNNING", "COMPLETED")}
     assert writes.asked["set_state"] == 3 * 4 + 1
 
@@ -156,6 +162,20 @@ def test_the_bare_calls_are_three_states_a_job_and_one_more_where_the_server_was
 def test_the_rate_of_the_bare_calls_is_the_servers(state: Path) -> None:
     rate = bare_rate(state, Writes(pause_seconds=0.02), 5)
     assert 0.1 < rate < 1 / (3 * 0.02)
+
+
+def test_two_that_are_asked_in_turn_have_a_median_each() -> None:
+    turns: list[str] = []
+    pauses = iter([0.3, 0.01, 0.02])
+
+    def slow_at_first() -> None:
+        turns.append("one")
+        time.sleep(next(pauses))
+
+    one, other = waiting_jobs.in_turn(3, slow_at_first, lambda: turns.append("other"))
+    assert turns == ["one", "other"] * 3
+    assert 0.02 <= one < 0.3
+    assert other < one
 
 
 def test_a_share_of_a_core_is_work_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
