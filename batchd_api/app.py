@@ -280,7 +280,7 @@ async def _keep_server(server: EmbeddedServer, state: ServerState) -> None:
             try:
                 if await server.ensure_running():
                     log.info("the embedded Prefect server was started again")
-                state.note(await server.healthy())
+                state.note(server.answered)
             except ServerError:
                 state.note(False)
                 log.exception("the embedded Prefect server cannot be started; trying again")

@@ -30,6 +30,7 @@ from batchd_flows.orchestrator_records import RunView as PrefectRun
 log = logging.getLogger("batchd.prefect")
 
 LOOK_SECONDS = 10.0
+QUIET_SECONDS = 30.0  # where nothing lives in Prefect, and nothing should
 AGAIN_SECONDS = 2.0  # before the event stream is asked for again
 OWN_WRITES = 2000
 
@@ -64,6 +65,7 @@ class Watch:
         self._own[run_id, shown] = None
         while len(self._own) > OWN_WRITES:
             self._own.popitem(last=False)
+        self._look_at = min(self._look_at, time.monotonic() + LOOK_SECONDS)
 
     def look_again(self) -> None:
         """Something may have been missed: look at everything at the next step."""
@@ -110,7 +112,7 @@ class Watch:
             run_id, _ = self._noticed.popitem(last=False)
             changed = await self._look_at_run(run_id) or changed
         if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + LOOK_SECONDS
+            self._look_at = time.monotonic() + QUIET_SECONDS
             changed = await self._look_at_all() or changed
         return changed
 
@@ -126,6 +128,8 @@ class Watch:
         live = {str(run.id): run for run in await self._orchestrator.live_runs()}
         expected = await asyncio.to_thread(self._books.live_runs)
         going = await asyncio.to_thread(self._books.going)
+        if live or expected:
+            self._look_at = time.monotonic() + LOOK_SECONDS
         for run_id, known in expected.items():
             seen = live.get(run_id)
             if seen is None or sight_of(known.run, _seen(known.run, seen)) is not None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from bench.figures import Figure, at_most
-from bench.places import cpu_seconds, pss_mib
+from bench.places import Ours, cpu_seconds, pss_mib
 from bench.site import Site
 
 QUEUES = 10
@@ -16,19 +16,27 @@ def measure(site: Site) -> Iterator[Figure]:
     rest = 2.0 if site.quick else 60.0
     with site.stock() as theirs:
         settle(rest)
-        stock_memory, stock_share = pss_mib(theirs.pids()), share(theirs.pids, rest)
-        stock_start = theirs.restart()
+        stock_memory, stock_start = pss_mib(theirs.pids()), theirs.restart()
     with site.ours() as place:
-        for number in range(QUEUES):
-            place.create_queue(f"q{number}")
+        create_queues(place)
         settle(rest)
-        our_memory, our_share = pss_mib(set(place.pids())), share(lambda: set(place.pids()), rest)
-        our_start = place.restart()
+        our_memory, our_start = pss_mib(set(place.pids())), place.restart()
     name = "bare Prefect server and one worker"
     yield at_most("from start to ready, second start", our_start, stock_start, 1.3, unit="s", name=name)
     yield at_most("idle memory (PSS)", our_memory, stock_memory, 1.3, unit="MiB", name=name)
+    with site.stock() as theirs, site.ours() as place:
+        create_queues(place)
+        settle(rest)
+        ours, stock = shares(rest, lambda: set(place.pids()), theirs.pids)
     words = f"idle processor, {QUEUES} queues"
-    yield at_most(words, our_share * 100, stock_share * 100, 1.5, unit="% of a core", name=name)
+    yield at_most(words, ours * 100, stock * 100, 1.5, unit="% of a core", name=name)
+
+
+def create_queues(place: Ours) -> None:
+    with place.here.client() as client:
+        there = {queue.name for queue in client.queues()}
+    for name in {f"q{number}" for number in range(QUEUES)} - there:
+        place.create_queue(name)
 
 
 def settle(seconds: float) -> None:
@@ -36,8 +44,12 @@ def settle(seconds: float) -> None:
     time.sleep(seconds / 2)
 
 
-def share(pids: Callable[[], set[int]], seconds: float) -> float:
-    """Of one core. What ends meanwhile takes its seconds with it: only who lives at the end counts."""
-    before, began = cpu_seconds(pids()), time.monotonic()
+def shares(seconds: float, *sides: Callable[[], set[int]]) -> list[float]:
+    """Of one core, in the same seconds: what else the machine does meets them all.
+
+    What ends meanwhile takes its seconds with it: only who lives at the end counts.
+    """
+    before, began = [cpu_seconds(pids()) for pids in sides], time.monotonic()
     time.sleep(seconds)
-    return (cpu_seconds(pids()) - before) / (time.monotonic() - began)
+    taken = time.monotonic() - began
+    return [(cpu_seconds(pids()) - was) / taken for pids, was in zip(sides, before, strict=True)]

@@ -156,11 +156,14 @@ class Stock:
         self.deployment = answer.json()["id"]
 
     def start_worker(self) -> None:
+        former = self.workers()  # those that have ended stay in the list
         self.start("worker", "start", "--pool", "bench", "--type", "process")
-        until("the stock worker", self.worker_is_there)
+        until("the stock worker", lambda: self.workers() - former)
 
-    def worker_is_there(self) -> bool:
-        return bool(self.client.post("/work_pools/bench/workers/filter", json={}).json())
+    def workers(self) -> set[str]:
+        """Each start has a name of its own."""
+        answer = self.client.post("/work_pools/bench/workers/filter", json={})
+        return {worker["name"] for worker in answer.raise_for_status().json()}
 
     def restart(self) -> float:
         """Stop both and start them again: the seconds from the start until the worker is there."""

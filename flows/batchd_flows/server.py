@@ -138,6 +138,11 @@ class EmbeddedServer:
             self._bury()
             self._marker_file.unlink(missing_ok=True)
 
+    @property
+    def answered(self) -> bool:
+        """At the last look of `ensure_running`."""
+        return self._misses == 0
+
     async def healthy(self) -> bool:
         return await answers_healthy(self.api_url)
 

@@ -151,8 +151,10 @@ async def test_its_whole_life(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 
     os.kill(second.pid, signal.SIGSTOP)
     assert not await server.ensure_running()  # one missed answer is no proof
+    assert not server.answered
     assert not await server.ensure_running()
     assert await server.ensure_running()
+    assert server.answered
     assert "did not answer 3 looks in a row" in caplog.text
     third = marker_of(server)
     assert not second.is_alive()

@@ -29,8 +29,7 @@ class Reluctant:
     async def ensure_running(self) -> bool:
         return False
 
-    async def healthy(self) -> bool:
-        return True
+    answered = True
 
     async def stop(self) -> None:
         self.stopped = True
@@ -50,6 +49,23 @@ def test_a_server_that_dies_on_its_way_up_is_started_again(monkeypatch):
 
     asyncio.run(keep())
     assert server.stopped
+
+
+def test_a_server_that_misses_a_look_is_said_to_be_away_until_it_answers(monkeypatch):
+    monkeypatch.setattr(app, "SERVER_LOOK_SECONDS", 0.01)
+    server, state = Reluctant(), ServerState()
+
+    async def keep() -> None:
+        keeping = asyncio.create_task(app._keep_server(server, state))
+        async with asyncio.timeout(20):
+            for answers in (True, False, True):
+                server.answered = answers
+                while (state.sentence() == OK) is not answers:
+                    await asyncio.sleep(0.01)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+    asyncio.run(keep())
 
 
 def test_a_stranger_on_its_port_ends_the_daemon_with_its_sentence():

@@ -179,10 +179,11 @@ def test_two_that_are_asked_in_turn_have_a_median_each() -> None:
 
 
 def test_a_share_of_a_core_is_work_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    worked, clock, slept = iter([10.0, 10.1]), iter([5.0, 5.2]), list[float]()
-    monkeypatch.setattr(daemon, "cpu_seconds", lambda _: next(worked))
+    worked = {1: iter([10.0, 10.1]), 2: iter([3.0, 3.02])}
+    clock, slept = iter([5.0, 5.2]), list[float]()
+    monkeypatch.setattr(daemon, "cpu_seconds", lambda pids: next(worked[min(pids)]))
     monkeypatch.setattr(daemon, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=slept.append))
-    assert daemon.share(lambda: {1}, 0.15) == pytest.approx(0.5)
+    assert daemon.shares(0.15, lambda: {1}, lambda: {2}) == pytest.approx([0.5, 0.1])
     assert slept == [0.15]
 
 

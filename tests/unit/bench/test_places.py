@@ -8,10 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
 
+import httpx
 import pytest
 
-from bench.places import cpu_seconds, pss_mib, until
+from bench.places import Stock, cpu_seconds, pss_mib, until
 
 ALLOCATE = "import sys; kept = b'x' * (int(sys.argv[1]) << 20); print('ready', flush=True); sys.stdin.read()"
 WORK = """
@@ -54,6 +57,31 @@ def test_our_own_processor_time_counts_as_ours() -> None:
     while time.process_time() - began < 0.3:
         pass
     assert cpu_seconds({os.getpid()}) - before == pytest.approx(0.3, abs=0.15)
+
+
+class Pool:
+    """Prefect's list of a pool's workers, in which one that has ended stays."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+
+    def post(self, path: str, json: object) -> httpx.Response:
+        names = self.answers.pop(0)
+        request = httpx.Request("POST", f"http://127.0.0.1{path}")
+        return httpx.Response(200, json=[{"name": name} for name in names], request=request)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_worker_is_there_when_its_own_name_is_and_not_one_before_its(tmp_path: Path) -> None:
+    place = Stock(tmp_path)
+    place.client.close()
+    pool = Pool(["former"], ["former"], ["former"], ["former", "new"])
+    place.client = cast("Any", pool)
+    place.start = cast("Any", lambda *_: None)  # type: ignore[method-assign]
+    place.start_worker()
+    assert pool.answers == []
 
 
 def test_what_is_waited_for_is_what_was_found() -> None:
