@@ -18,7 +18,7 @@ from batchd_flows.orchestrator_records import OrchestratorRefused, StateType
 
 log = logging.getLogger("batchd.mirror")
 
-AT_ONCE = 8  # a claim waits for so many
+AT_ONCE = 4  # a claim waits for so many
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from batchd_flows.server_health import answers_healthy
-from batchd_flows.server_marker import ServerMarker, process_start, read_marker, unmarked_server
+from batchd_flows.server_marker import PROGRAM, ServerMarker, process_start, read_marker, unmarked_server
 from batchd_flows.server_settings import (
     AuthStringUnusable,
     ServerError,
@@ -186,7 +186,7 @@ class EmbeddedServer:
         _make_room(self.log_file)
         with os.fdopen(os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as log:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "prefect", "server", "start"],
+                [sys.executable, "-m", PROGRAM, "server", "start"],
                 cwd=self.settings.home,  # Prefect reads .env, prefect.toml and pyproject.toml where it starts
                 env=server_environment(self.settings),
                 stdin=subprocess.DEVNULL,

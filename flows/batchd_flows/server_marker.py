@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+PROGRAM = "batchd_flows.embedded_prefect"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerMarker:
@@ -41,7 +43,7 @@ def unmarked_server(home: Path) -> int | None:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # others' processes, and those that have just ended
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            is_server = words[1:5] == [b"-m", b"prefect", b"server", b"start"]
+            is_server = words[1:5] == [b"-m", PROGRAM.encode(), b"server", b"start"]
             if is_server and wanted in (folder / "environ").read_bytes().split(b"\0"):
                 return int(folder.name)
     return None

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from batchd_flows.server_marker import ServerMarker, process_start, read_marker, unmarked_server
+from batchd_flows.server_marker import PROGRAM, ServerMarker, process_start, read_marker, unmarked_server
 
 
 def marker(pid: int, started: str) -> ServerMarker:
@@ -43,12 +43,13 @@ def test_a_process_that_only_waits_to_be_buried_is_dead() -> None:
 
 def test_a_server_without_a_marker_is_known_by_its_home(tmp_path: Path) -> None:
     """Its parent may have been killed between the start and the marker."""
-    (tmp_path / "prefect").mkdir()
-    (tmp_path / "prefect" / "__main__.py").write_text("import time; print(flush=True); time.sleep(100)")
+    folder = tmp_path.joinpath(*PROGRAM.split("."))
+    folder.mkdir(parents=True)
+    (folder / "__main__.py").write_text("import time; print(flush=True); time.sleep(100)")
     home = tmp_path / "home"
     assert unmarked_server(home) is None
-    words = [sys.executable, "-m", "prefect", "server", "start"]
-    environment = {"PREFECT_HOME": str(home)}
+    words = [sys.executable, "-m", PROGRAM, "server", "start"]
+    environment = {"PREFECT_HOME": str(home), "PYTHONPATH": str(tmp_path)}
     with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         server.stdout.readline()
