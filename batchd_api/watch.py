@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -33,6 +34,8 @@ LOOK_SECONDS = 10.0
 QUIET_SECONDS = 30.0  # where nothing lives in Prefect, and nothing should
 AGAIN_SECONDS = 2.0  # before the event stream is asked for again
 OWN_WRITES = 2000
+CANCELS = (StateType.CANCELLING, StateType.CANCELLED)
+WRITTEN_OVER = (StateType.PENDING, StateType.RUNNING)
 
 
 class Watch:
@@ -56,7 +59,7 @@ class Watch:
         self._pools = pools
         self._wake = wake
         self._clock = clock
-        self._noticed: OrderedDict[UUID, None] = OrderedDict()
+        self._noticed: OrderedDict[UUID, RunChanged] = OrderedDict()
         self._own: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._look_at = 0.0
 
@@ -93,7 +96,8 @@ class Watch:
         if isinstance(happening, PoolsChanged):
             self._pools.look_again()
         elif not self._is_own(happening):
-            self._noticed[happening.run_id] = None
+            if happening.run_id not in self._noticed or happening.state_type in CANCELS:
+                self._noticed[happening.run_id] = happening
         else:
             return
         self._wake()
@@ -109,16 +113,20 @@ class Watch:
         """What was noticed, and now and then everything. True: rows have changed."""
         changed = False
         while self._noticed:
-            run_id, _ = self._noticed.popitem(last=False)
-            changed = await self._look_at_run(run_id) or changed
+            run_id, happening = self._noticed.popitem(last=False)
+            is_cancel = happening.state_type in CANCELS
+            changed = await self._look_at_run(run_id, is_cancel=is_cancel) or changed
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + QUIET_SECONDS
             changed = await self._look_at_all() or changed
         return changed
 
-    async def _look_at_run(self, run_id: UUID) -> bool:
+    async def _look_at_run(self, run_id: UUID, *, is_cancel: bool = False) -> bool:
+        """`is_cancel`: a person cancelled it, though one of our own writes may stand over that by now."""
         entry = await asyncio.to_thread(self._books.entry_of_run, str(run_id))
         seen = await self._orchestrator.read_run(run_id)
+        if is_cancel and seen is not None and seen.state_type in WRITTEN_OVER:
+            seen = replace(seen, state_type=StateType.CANCELLING, state_name="Cancelling")
         if entry is None:
             return seen is not None and await self._forms.take(seen)
         return await self._compare(entry, str(run_id), seen)

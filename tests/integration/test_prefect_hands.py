@@ -281,6 +281,18 @@ async def test_cancelling_a_running_run_ends_the_tree_and_then_shows_cancelled(d
     assert desk.starts(job_id) == 1
 
 
+@pytest.mark.parametrize("cancel", [StateType.CANCELLING, StateType.CANCELLED])
+async def test_a_cancel_that_our_own_write_stands_over_is_carried_out(desk: Desk, cancel: StateType) -> None:
+    """It came between the claim and Running, which the mirror writes a moment later."""
+    job_id = desk.enqueue("sleep 1000")
+    run_id = await desk.run_of(job_id, "RUNNING")
+    await desk.set_state(run_id, cancel)
+    await desk.set_state(run_id, StateType.RUNNING)
+    job = await desk.status(job_id, "Failed")
+    assert "cancelled by a person in Prefect" in job.reason_text
+    await desk.shown(run_id, "Cancelled")
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [

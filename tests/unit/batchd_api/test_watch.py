@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from batchd_api import watch
 from batchd_api.watch import LOOK_SECONDS, QUIET_SECONDS, Watch
+from batchd_flows.orchestrator_events import RunChanged
 
 pytestmark = pytest.mark.anyio
 
@@ -78,3 +80,19 @@ async def test_what_was_missed_is_looked_at_at_once(eyes, clock):
     assert await looks_after(eyes, clock, 0)
     eyes.watch.look_again()
     assert await looks_after(eyes, clock, 0)
+
+
+@pytest.mark.parametrize("order", [("CANCELLED", "RUNNING"), ("RUNNING", "CANCELLED")])
+async def test_of_what_was_noticed_of_a_run_its_cancel_counts(eyes, clock, order):
+    run_id = uuid4()
+    for state in order:
+        eyes.watch._note(RunChanged(run_id=run_id, state_type=state, state_name=state.capitalize()))
+    seen = []
+
+    async def look(noticed: UUID, *, is_cancel: bool = False) -> bool:
+        seen.append((noticed, is_cancel))
+        return False
+
+    eyes.watch._look_at_run = look
+    await eyes.watch.step()
+    assert seen == [(run_id, True)]
