@@ -294,9 +294,7 @@ async def test_a_cancel_that_our_own_write_stands_over_is_carried_out(
     with httpx.Client(auth=(user, password), timeout=60, trust_env=False) as client:
         for state in (cancel, StateType.RUNNING):  # without awaiting: the mirror sees nothing in between
             body = {"state": {"type": state.value}, "force": True}
-            client.post(
-                f"{prefect_server.api_url}/flow_runs/{run_id}/set_state", json=body
-            ).raise_for_status()
+            client.post(path, json=body).raise_for_status()
     job = await desk.status(job_id, "Failed")
     assert "cancelled by a person in Prefect" in job.reason_text
     await desk.shown(run_id, "Cancelled")
