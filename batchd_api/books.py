@@ -187,10 +187,7 @@ class Books:
 
     def note_shown(self, run_id: str, shown: str, level: tuple[int, int] | None = None) -> None:
         """`level`: the job and the version that Prefect shows with that, whole."""
-        with self._database.write() as connection:
-            connection.execute(update(flow_runs).where(flow_runs.c.id == run_id).values(shown=shown))
-            if level is not None:
-                _note_mirrored(connection, *level)
+        self.note_all_shown({run_id: shown}, () if level is None else (level,))
 
     def note_all_shown(self, shown: Mapping[str, str], levels: Collection[tuple[int, int]]) -> None:
         """By run, and the jobs whose versions are shown with that."""

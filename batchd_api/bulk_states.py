@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from batchd_api.books import Books, Entry
@@ -30,8 +31,10 @@ class _Plan:
     ends: Sequence[End]
 
     @property
-    def run_ids(self) -> set[str]:
-        return {action.run_id for action in self.runs} | {action.run_id for action in self.ends}
+    def wanted(self) -> dict[str, str]:
+        """By run, the state that it has at last."""
+        running: dict[str, str] = {action.run_id: Shown.RUNNING for action in self.runs}
+        return running | {action.run_id: action.shown for action in self.ends}
 
 
 class BulkStates:
@@ -66,30 +69,43 @@ class BulkStates:
     async def _show(self, plans: Sequence[_Plan], between: Callable[[], Awaitable[object]]) -> set[int]:
         """The jobs that Prefect shows now, as they were read."""
         stands: dict[str, str] = {}  # by run
-        left = set[str]()  # runs that did not take their state
         levels: list[tuple[int, int]] = []
         try:
-            if running := [action.run_id for plan in plans for action in plan.runs]:
-                self._expect(running, Shown.RUNNING)
-                took = await self._orchestrator.report_running_all([UUID(run_id) for run_id in running])
-                _sort(running, took, Shown.RUNNING, stands, left)
+            running = [action.run_id for plan in plans for action in plan.runs]
+            if running:
+                stands |= await self._set(running, Shown.RUNNING, self._orchestrator.report_running_all)
                 await between()
-            for end, run_ids in _by_end(plans, left).items():
-                self._expect(run_ids, end.state_type)
-                took = await self._orchestrator.report_end_all([UUID(run_id) for run_id in run_ids], end)
-                _sort(run_ids, took, end.state_type, stands, left)
-                for run_id in set(run_ids) - left:
+            refused = set(running) - stands.keys()
+            for end, run_ids in _by_end(plans, refused).items():
+                write = partial(self._orchestrator.report_end_all, end=end)
+                ended = await self._set(run_ids, end.state_type, write)
+                stands |= ended
+                for run_id in ended:
                     self._ended(run_id)
                 await between()
-            levels = [(p.entry.row.job_id, p.entry.version) for p in plans if not p.run_ids & left]
+            levels = [
+                (plan.entry.row.job_id, plan.entry.version)
+                for plan in plans
+                if plan.wanted.items() <= stands.items()
+            ]
         finally:  # what stands there is noted, whatever became of the rest
             if stands:
                 await asyncio.to_thread(self._books.note_all_shown, stands, levels)
         return {job_id for job_id, _ in levels}
 
-    def _expect(self, run_ids: Sequence[str], shown: str) -> None:
+    async def _set(
+        self, run_ids: Sequence[str], shown: str, write: Callable[[Sequence[UUID]], Awaitable[set[UUID]]]
+    ) -> dict[str, str]:
+        """The runs that took the state, with it."""
         for run_id in run_ids:
             self._watch.own_write(run_id, shown)
+        took = await write([UUID(run_id) for run_id in run_ids])
+        return {str(run_id): shown for run_id in took}
+
+
+def run_end(action: End) -> RunEnd:
+    """As Prefect is told it."""
+    return RunEnd(state_type=StateType(action.shown), message=action.text)
 
 
 def _plan_of(entry: Entry) -> _Plan | None:
@@ -100,18 +116,10 @@ def _plan_of(entry: Entry) -> _Plan | None:
     return _Plan(entry=entry, runs=runs, ends=ends) if is_plain else None
 
 
-def _by_end(plans: Sequence[_Plan], without: set[str]) -> dict[RunEnd, list[str]]:
+def _by_end(plans: Sequence[_Plan], refused: Collection[str]) -> dict[RunEnd, list[str]]:
     found = defaultdict[RunEnd, list[str]](list)
     for plan in plans:
         for action in plan.ends:
-            if action.run_id not in without:
-                found[RunEnd(state_type=StateType(action.shown), message=action.text)].append(action.run_id)
+            if action.run_id not in refused:
+                found[run_end(action)].append(action.run_id)
     return found
-
-
-def _sort(
-    run_ids: Sequence[str], took: set[UUID], state: str, stands: dict[str, str], left: set[str]
-) -> None:
-    there = {str(run_id) for run_id in took}
-    stands.update(dict.fromkeys(there, state))
-    left.update(set(run_ids) - there)

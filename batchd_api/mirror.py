@@ -18,7 +18,7 @@ from functools import partial
 from uuid import UUID
 
 from batchd_api.books import Books, Entry
-from batchd_api.bulk_states import BulkStates
+from batchd_api.bulk_states import BulkStates, run_end
 from batchd_api.errors import DatabaseFull, DatabaseUnavailable
 from batchd_api.pools import Pools
 from batchd_api.prefect_reach import PrefectReach
@@ -42,7 +42,6 @@ from batchd_flows.orchestrator_records import (
     StateType,
     Waiting,
 )
-from batchd_flows.orchestrator_records import End as RunEnd
 from batchd_flows.versions import BrokenVersions
 
 log = logging.getLogger("batchd.mirror")
@@ -366,8 +365,7 @@ class Mirror:
         if isinstance(action, Run):
             await self._forcefully(partial(self._orchestrator.report_running, run_id))
             return Shown.RUNNING
-        end = RunEnd(state_type=StateType(action.shown), message=action.text)
-        await self._forcefully(partial(self._orchestrator.report_end, run_id, end))
+        await self._forcefully(partial(self._orchestrator.report_end, run_id, run_end(action)))
         return action.shown
 
     async def _forcefully(self, write: Callable[..., Awaitable[None]]) -> None:

@@ -117,7 +117,7 @@ class Watch:
             is_cancel = happening.state_type in CANCELS
             changed = await self._look_at_run(run_id, is_cancel=is_cancel) or changed
         if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + QUIET_SECONDS
+            self._look_at = time.monotonic() + LOOK_SECONDS
             changed = await self._look_at_all() or changed
         return changed
 
@@ -136,8 +136,8 @@ class Watch:
         live = {str(run.id): run for run in await self._orchestrator.live_runs()}
         expected = await asyncio.to_thread(self._books.live_runs)
         going = await asyncio.to_thread(self._books.going)
-        if live or expected:
-            self._look_at = time.monotonic() + LOOK_SECONDS
+        if not live and not expected:
+            self._look_at = time.monotonic() + QUIET_SECONDS
         for run_id, known in expected.items():
             seen = live.get(run_id)
             if seen is None or sight_of(known.run, _seen(known.run, seen)) is not None:

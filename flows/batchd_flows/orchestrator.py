@@ -266,7 +266,7 @@ class Orchestrator:
         await self._set(run_id, states.end_state(end), force=force)
 
     async def report_running_all(self, run_ids: Sequence[UUID]) -> set[UUID]:
-        """In one call, about half as dear as a call each. Those that took it; of the rest, ask one by one."""
+        """In one call, which is cheaper than one each. Those that took it; of the rest, ask one by one."""
         return await self._set_all(run_ids, states.running_state())
 
     async def report_end_all(self, run_ids: Sequence[UUID], end: End) -> set[UUID]:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.states import Cancelling
 from pydantic import SecretStr
 
 from batchd_flows.dispatched_flow import ENTRYPOINT
@@ -269,8 +270,6 @@ async def test_a_run_on_hold_cannot_be_claimed_and_can_wait_again(
 async def test_an_end_against_a_cancel_needs_force(
     orchestrator: Orchestrator, client: PrefectClient, deployment_id: UUID
 ) -> None:
-    from prefect.states import Cancelling
-
     run_id = await orchestrator.create_run(run(deployment_id))
     await orchestrator.claim(run_id)
     await orchestrator.report_running(run_id)
@@ -285,8 +284,6 @@ async def test_an_end_against_a_cancel_needs_force(
 async def test_many_runs_get_one_state_and_those_that_do_not_are_left(
     orchestrator: Orchestrator, client: PrefectClient, deployment_id: UUID
 ) -> None:
-    from prefect.states import Cancelling
-
     run_ids = [await orchestrator.create_run(run(deployment_id)) for _ in range(4)]
     for run_id in run_ids:
         await orchestrator.claim(run_id)
